@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One end of a connection as text: what REMOTE_ADDR, SERVER_NAME and log lines show. Filled by
+ * server/net, read by everybody.
+ */
+#ifndef CG_BASE_ENDPOINT_H
+#define CG_BASE_ENDPOINT_H
+
+#include "server/base/slice.h"
+
+#include <stdint.h>
+
+enum cg_family { CG_FAMILY_UNIX, CG_FAMILY_IPV4, CG_FAMILY_IPV6 };
+
+struct cg_endpoint {
+    enum cg_family family;
+    uint16_t port;    /* 0 for unix */
+    uint8_t host_len; /* bytes in host */
+    char host[110];   /* numeric address, or the socket's path; empty for an unnamed unix peer */
+};
+
+static inline struct cg_slice cg_endpoint_host(const struct cg_endpoint *e) {
+    return cg_slice_of(e->host, e->host_len);
+}
+
+#endif

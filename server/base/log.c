@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The log sink of log.h. Owns, for the whole process: the two descriptors with the paths behind
+ * them, the level, and the access lines that wait for a flush. It rotates, filters and formats
+ * nothing else.
+ *
+ * Error lines take no lock, so they can be written from any thread and in a child forked from a
+ * threaded process: the stamp is cached per thread, a descriptor keeps its number for ever once it
+ * has one, and O_APPEND keeps the lines of all processes apart. Access lines share one buffer under
+ * a mutex.
+ *
+ * Whatever cannot be written (no space, a reader that is gone, a full non-blocking pipe) is
+ * dropped: logging never fails a request. SIGPIPE must be ignored by the process.
+ */
+#include "server/base/log.h"
+
+#include "server/base/assert.h"
+#include "server/base/clock.h"
+#include "server/base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+enum {
+    ACCESS_BYTES = 64 * 1024,
+    STAMP_LEN = 27, /* "[2026-11-20 12:00:00 +0000]" */
+    PREFIX_MAX = 64,
+    LINE_MAX_BYTES = 4096, /* within PIPE_BUF on Linux: a pipe keeps such lines whole */
+};
+
+/* A log file, or one of the standard streams. */
+struct target {
+    int fd;     /* -1 = none */
+    char *path; /* owned, absolute or "-"; NULL = none */
+};
+
+static struct target error_log = {STDERR_FILENO, NULL};
+static struct target access_log = {-1, NULL};
+static enum cg_log_level lowest = CG_LOG_INFO;
+
+static pthread_mutex_t access_lock = PTHREAD_MUTEX_INITIALIZER; /* access_log and what follows */
+static char access_bytes[ACCESS_BYTES];
+static size_t access_len;
+static pid_t access_pid; /* who put the bytes there */
+
+static const struct {
+    const char *name; /* of the setting */
+    const char *shown;
+} levels[] = {
+    [CG_LOG_DEBUG] = {"debug", "DEBUG"},          [CG_LOG_INFO] = {"info", "INFO"},
+    [CG_LOG_WARNING] = {"warning", "WARNING"},    [CG_LOG_ERROR] = {"error", "ERROR"},
+    [CG_LOG_CRITICAL] = {"critical", "CRITICAL"},
+};
+
+static enum cg_log_level level_of(const char *name) {
+    for (size_t i = 0; name && i < sizeof(levels) / sizeof(levels[0]); i++)
+        if (strcmp(name, levels[i].name) == 0)
+            return (enum cg_log_level)i;
+    return CG_LOG_INFO;
+}
+
+/* Writes the pieces in one call if the descriptor takes them so; gives up on the first error.
+ * Returns the number of bytes that went out. */
+static size_t write_pieces(int fd, struct iovec *iov, int n) {
+    size_t total = 0;
+    while (n > 0) {
+        ssize_t put = writev(fd, iov, n);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return total;
+        total += (size_t)put;
+        for (size_t left = (size_t)put; n > 0; iov++, n--) {
+            if (left < iov->iov_len) {
+                iov->iov_base = (char *)iov->iov_base + left;
+                iov->iov_len -= left;
+                break;
+            }
+            left -= iov->iov_len;
+        }
+    }
+    return total;
+}
+
+/* The path as it will still be understood after a chdir. Heap, or NULL. */
+static char *stable_path(const char *path) {
+    if (path[0] == '/' || strcmp(path, "-") == 0)
+        return strdup(path);
+    char *folder = getcwd(NULL, 0);
+    char *joined = NULL;
+    if (folder && asprintf(&joined, "%s/%s", folder, path) < 0)
+        joined = NULL;
+    free(folder);
+    return joined;
+}
+
+/* A descriptor of our own, past the standard streams so that redirecting those never hits it.
+ * A closed standard stream is /dev/null. */
+static int open_path(const char *path, int stream) {
+    if (strcmp(path, "-") == 0) {
+        int copy = fcntl(stream, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        if (copy >= 0 || errno != EBADF)
+            return copy < 0 ? -errno : copy;
+        path = "/dev/null";
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+    if (fd < 0)
+        return -errno;
+    if (fd > STDERR_FILENO)
+        return fd;
+    int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int rc = lifted < 0 ? -errno : lifted;
+    close(fd);
+    return rc;
+}
+
+static void target_done(struct target *t) {
+    cg_fd_close(&t->fd);
+    free(t->path);
+    t->path = NULL;
+}
+
+/* path NULL gives an empty target. 0 or -errno. */
+static int target_init(struct target *t, const char *path, int stream) {
+    *t = (struct target){-1, NULL};
+    if (!path)
+        return 0;
+    t->path = stable_path(path);
+    if (!t->path)
+        return -ENOMEM;
+    t->fd = open_path(t->path, stream);
+    return t->fd < 0 ? t->fd : 0;
+}
+
+/* Takes `from` over into `to`, which keeps its descriptor's number if it had one of its own. */
+static void target_take(struct target *to, struct target *from) {
+    if (to->path && from->path) {
+        int rc = cg_fd_replace(to->fd, from->fd);
+        CG_ASSERT(rc == 0); /* both are open, so no descriptor is needed */
+        close(from->fd);
+        from->fd = to->fd;
+    } else if (to->path) {
+        close(to->fd);
+    }
+    free(to->path);
+    *to = *from;
+}
+
+static int target_reopen(struct target *t, int stream) {
+    if (!t->path || strcmp(t->path, "-") == 0)
+        return 0;
+    int fd = open_path(t->path, stream);
+    if (fd < 0)
+        return fd;
+    int rc = cg_fd_replace(t->fd, fd);
+    close(fd);
+    return rc;
+}
+
+/* With the lock. What a parent process had in the buffer at fork is the parent's to write. */
+static void disown_inherited(void) {
+    pid_t pid = getpid();
+    if (access_pid != pid)
+        access_len = 0;
+    access_pid = pid;
+}
+
+/* With the lock. What cannot be written stays, so that no line is torn by a full pipe. */
+static void flush_locked(void) {
+    if (access_len == 0)
+        return;
+    disown_inherited();
+    struct iovec all = {access_bytes, access_len};
+    size_t put = write_pieces(access_log.fd, &all, 1);
+    access_len -= put;
+    if (put > 0 && access_len > 0)
+        memmove(access_bytes, access_bytes + put, access_len);
+}
+
+int cg_log_open(const char *error_path, const char *access_path, const char *level,
+                const char **ret_path) {
+    struct target error_new, access_new;
+    if (!error_path)
+        error_path = "-";
+    int rc = target_init(&error_new, error_path, STDERR_FILENO);
+    if (rc < 0) {
+        *ret_path = error_path;
+        target_done(&error_new);
+        return rc;
+    }
+    rc = target_init(&access_new, access_path, STDOUT_FILENO);
+    if (rc < 0) {
+        *ret_path = access_path;
+        target_done(&error_new);
+        target_done(&access_new);
+        return rc;
+    }
+    pthread_mutex_lock(&access_lock);
+    flush_locked();
+    access_len = 0;
+    target_take(&access_log, &access_new);
+    pthread_mutex_unlock(&access_lock);
+    target_take(&error_log, &error_new);
+    lowest = level_of(level);
+    return 0;
+}
+
+int cg_log_reopen(void) {
+    int error_rc = target_reopen(&error_log, STDERR_FILENO);
+    pthread_mutex_lock(&access_lock);
+    flush_locked();
+    int access_rc = target_reopen(&access_log, STDOUT_FILENO);
+    pthread_mutex_unlock(&access_lock);
+    return error_rc < 0 ? error_rc : access_rc;
+}
+
+bool cg_log_enabled(enum cg_log_level level) {
+    return level >= lowest;
+}
+
+bool cg_log_access_enabled(void) {
+    return access_log.path != NULL;
+}
+
+int cg_log_error_fd(void) {
+    return error_log.fd;
+}
+
+/* Local time takes a lock inside libc, so each thread asks for it once a second. */
+static const char *stamp_now(void) {
+    static _Thread_local time_t at;
+    static _Thread_local char text[STAMP_LEN + 1];
+    time_t now = cg_clock_wall_s();
+    if (now == at && text[0])
+        return text;
+    struct tm tm;
+    at = now;
+    if (!localtime_r(&now, &tm) || !strftime(text, sizeof(text), "[%Y-%m-%d %H:%M:%S %z]", &tm))
+        text[0] = '\0';
+    return text;
+}
+
+/* "[stamp] [pid] [LEVEL] "; its length. */
+static size_t format_prefix(char at[PREFIX_MAX], enum cg_log_level level) {
+    const char *name = levels[level].shown;
+    int n = snprintf(at, PREFIX_MAX, "%s [%d] [%s] ", stamp_now(), (int)getpid(), name);
+    return n < 0 ? 0 : (size_t)n;
+}
+
+/* One line stays one line, whatever a client managed to get into it. */
+static void blank_controls(char *at, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)at[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            at[i] = '?';
+    }
+}
+
+void cg_log(enum cg_log_level level, const char *format, ...) {
+    if (!cg_log_enabled(level))
+        return;
+    char line[LINE_MAX_BYTES];
+    size_t len = format_prefix(line, level);
+    size_t room = sizeof(line) - len; /* the NUL of vsnprintf makes way for the newline */
+    va_list args;
+    va_start(args, format);
+    int wanted = vsnprintf(line + len, room, format, args);
+    va_end(args);
+    size_t text_len = wanted < 0 ? 0 : (size_t)wanted;
+    if (text_len >= room) {
+        text_len = room - 1;
+        memcpy(line + len + text_len - 3, "...", 3);
+    }
+    blank_controls(line + len, text_len);
+    len += text_len;
+    line[len++] = '\n';
+    write_pieces(error_log.fd, &(struct iovec){line, len}, 1);
+}
+
+void cg_log_text(enum cg_log_level level, struct cg_slice text) {
+    if (!cg_log_enabled(level))
+        return;
+    char prefix[PREFIX_MAX];
+    bool ended = text.len > 0 && text.at[text.len - 1] == '\n';
+    struct iovec iov[] = {
+        {prefix, format_prefix(prefix, level)},
+        {(char *)text.at, text.len},
+        {"\n", ended ? 0 : 1},
+    };
+    write_pieces(error_log.fd, iov, 3);
+}
+
+void cg_log_access(struct cg_slice line) {
+    pthread_mutex_lock(&access_lock);
+    if (access_log.path) {
+        disown_inherited();
+        if (line.len >= ACCESS_BYTES - access_len)
+            flush_locked();
+        if (line.len < ACCESS_BYTES - access_len) {
+            if (line.len > 0)
+                memcpy(access_bytes + access_len, line.at, line.len);
+            access_len += line.len;
+            access_bytes[access_len++] = '\n';
+        } else if (access_len == 0) { /* longer than the whole buffer */
+            struct iovec iov[] = {{(char *)line.at, line.len}, {"\n", 1}};
+            write_pieces(access_log.fd, iov, 2);
+        }
+    }
+    pthread_mutex_unlock(&access_lock);
+}
+
+void cg_log_flush(void) {
+    pthread_mutex_lock(&access_lock);
+    flush_locked();
+    pthread_mutex_unlock(&access_lock);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The log sink: one error log and one access log per process, shared by all its threads. This
+ * module owns the two descriptors and the level (file-level state, set once by open, inherited over
+ * fork). Reopening keeps the descriptor numbers, so whoever holds one (a crash handler) keeps a
+ * good one.
+ *
+ * Error lines: "[2026-11-20 12:00:00 +0000] [pid] [LEVEL] message", one write(2) a line.
+ * Access lines are written as they come, buffered until cg_log_flush(): drivers flush before they
+ * wait and before they enter the application.
+ */
+#ifndef CG_BASE_LOG_H
+#define CG_BASE_LOG_H
+
+#include "server/base/slice.h"
+
+#include <stdarg.h>
+
+enum cg_log_level {
+    CG_LOG_DEBUG,
+    CG_LOG_INFO,
+    CG_LOG_WARNING,
+    CG_LOG_ERROR,
+    CG_LOG_CRITICAL,
+};
+
+/* Opens both logs. A path of "-" is stderr for the error log (NULL too) and stdout for the access
+ * log; access_path NULL means no access log. Files are opened for append, mode 0644, close-on-exec.
+ * 0 or -errno, *ret_path then names the file that failed; the former logs stay in use. May be
+ * called again with other paths, while no other thread logs. */
+int cg_log_open(const char *error_path, const char *access_path, const char *level,
+                const char **ret_path);
+
+/* Opens the same paths anew (USR1, after logrotate). 0 or the first -errno; what cannot be opened
+ * stays as it was. */
+int cg_log_reopen(void);
+
+bool cg_log_enabled(enum cg_log_level level);
+bool cg_log_access_enabled(void);
+
+/* The error log's descriptor, for handlers that may not call us. Never -1: stderr before open. */
+int cg_log_error_fd(void);
+
+/* One line of at most 4 KiB: a longer one is cut and ends in "..."; a control character becomes
+ * "?". */
+__attribute__((format(printf, 2, 3))) void cg_log(enum cg_log_level level, const char *format, ...);
+
+/* A message that may span lines (a traceback); it is written unchanged behind the stamp. */
+void cg_log_text(enum cg_log_level level, struct cg_slice text);
+
+/* One access line, without its newline. The caller has escaped what a client controls. */
+void cg_log_access(struct cg_slice line);
+
+/* Writes what is buffered. What the log does not take now stays for the next flush; when the buffer
+ * is full, new lines are dropped. Lines that a parent process buffered are never written by its
+ * child. */
+void cg_log_flush(void);
+
+#endif
