@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Listening sockets: created by the arbiter, inherited by workers over fork, unlinked by their
+ * creator only.
+ */
+#ifndef CG_NET_LISTENER_H
+#define CG_NET_LISTENER_H
+
+#include "server/base/endpoint.h"
+#include "server/net/bind.h"
+
+#include <sys/types.h>
+
+struct cg_listener {
+    int fd;
+    struct cg_bind bind;
+    struct cg_endpoint local; /* SERVER_NAME and SERVER_PORT as bound */
+    char name[300];           /* "http://127.0.0.1:8000", "unix:/run/x.sock" */
+    pid_t creator;            /* who may unlink the socket file; 0 = there is none of ours */
+    dev_t dev;                /* and which file it was */
+    ino_t ino;
+};
+
+struct cg_listeners {
+    struct cg_listener *at;
+    size_t n;
+};
+
+/* Opens one: non-blocking, close-on-exec, listening. 0 or -errno; cg_listener_close() is harmless
+ * after a failure. By kind of bind:
+ *
+ * TCP   A name may have several addresses: IPv4 before IPv6, and the first that this machine has is
+ *       taken (-EADDRNOTAVAIL: none). Port 0 takes a free one; local and name tell which. A socket
+ *       on [::] accepts IPv4 clients too, who then show as ::ffff:192.0.2.1.
+ * unix  A stale socket file is replaced, one that answers is refused (-EADDRINUSE), any other file
+ *       is refused (-ENOTSOCK). The file's mode is 0777 without file_umask. The process umask
+ *       changes during the call, so no other thread may be creating files.
+ * fd    The inherited descriptor itself becomes the listener, its backlog as it is. -ENOTSOCK or
+ *       -EINVAL when it is no listening stream socket; it stays open then. */
+int cg_listener_open(struct cg_listener *l, const struct cg_bind *bind, int backlog,
+                     int file_umask);
+
+/* Closes; unlinks the socket file when this process created it and the file is still ours. */
+void cg_listener_close(struct cg_listener *l);
+
+/* Accepts one client: non-blocking, close-on-exec, TCP_NODELAY inherited. The descriptor, or
+ * -errno: -EAGAIN when there is nobody to accept, also because who was there has gone already;
+ * -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM when the client still waits but we cannot take it: the
+ * listener stays readable, so a driver must leave it alone for a while. *ret_peer is set on success
+ * only. */
+int cg_listener_accept(const struct cg_listener *l, struct cg_endpoint *ret_peer);
+
+#endif
