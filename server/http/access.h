@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The access line: a Gunicorn access_log_format compiled once into a list of pieces, rendered per
+ * exchange without Python. Values are escaped so that no client can forge a line: '"' and '\' get a
+ * backslash, bytes outside 0x20..0x7e become \xHH.
+ *
+ * The atoms are Gunicorn's. Differences: %(h)s of a Unix socket's client is "-" instead of nothing,
+ * %({x}e)s knows only the environ keys that follow from the request (HTTP_*, CONTENT_*,
+ * REQUEST_METHOD, RAW_URI, PATH_INFO, QUERY_STRING, SERVER_PROTOCOL, REMOTE_ADDR), and a
+ * conversion's flags and width ("%(D)06d") are accepted without effect.
+ */
+#ifndef CG_HTTP_ACCESS_H
+#define CG_HTTP_ACCESS_H
+
+#include "server/base/buf.h"
+#include "server/http/exchange.h"
+
+#include <time.h>
+
+/* Caches the rendered time and the process id: make it after the fork, use it from one thread. */
+struct cg_access;
+
+/* Compiles "%(h)s ... %({x}i)s"; unknown atoms render as "-", "%%" is a percent sign, and what is
+ * no conversion is copied. NULL when there is no memory. */
+struct cg_access *cg_access_new(const char *format);
+void cg_access_free(struct cg_access *a);
+
+/* Appends the line for a finished exchange to out. now_us: monotonic; wall_s: for %(t)s.
+ * 0 or -ENOMEM. */
+int cg_access_render(struct cg_access *a, const struct cg_exchange *ex, uint64_t now_us,
+                     time_t wall_s, struct cg_buf *out);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A compiled access_log_format: pieces in the order of the line. Private to access.c and
+ * access_format.c.
+ */
+#ifndef CG_HTTP_ACCESS_FORMAT_H
+#define CG_HTTP_ACCESS_FORMAT_H
+
+#include "server/base/buf.h"
+#include "server/http/field.h"
+
+enum cg_access_kind {
+    CG_PIECE_LITERAL,
+    CG_PIECE_HOST,
+    CG_PIECE_USER,
+    CG_PIECE_TIME,
+    CG_PIECE_REQUEST_LINE,
+    CG_PIECE_METHOD,
+    CG_PIECE_TARGET,
+    CG_PIECE_PATH,
+    CG_PIECE_QUERY,
+    CG_PIECE_PROTOCOL,
+    CG_PIECE_STATUS,
+    CG_PIECE_BYTES,
+    CG_PIECE_REFERER,
+    CG_PIECE_USER_AGENT,
+    CG_PIECE_REQUEST_FIELD,
+    CG_PIECE_RESPONSE_FIELD,
+    CG_PIECE_SECONDS,
+    CG_PIECE_MILLISECONDS,
+    CG_PIECE_MICROSECONDS,
+    CG_PIECE_DECIMAL_SECONDS,
+    CG_PIECE_PID,
+};
+
+struct cg_access_piece {
+    enum cg_access_kind kind;
+    enum cg_field_id field;   /* REQUEST_FIELD: CG_FIELD_OTHER = by the name in the text */
+    size_t text_at, text_len; /* LITERAL: what to print; *_FIELD: its name. In the format's text */
+};
+
+/* Embedded and zeroed before compile; done accepts what a failed compile left. */
+struct cg_access_format {
+    struct cg_access_piece *pieces;
+    size_t pieces_n, pieces_cap;
+    struct cg_buf text;
+};
+
+/* 0 or -ENOMEM. */
+int cg_access_format_compile(struct cg_access_format *f, struct cg_slice format);
+void cg_access_format_done(struct cg_access_format *f);
+
+static inline struct cg_slice cg_access_format_text(const struct cg_access_format *f,
+                                                    const struct cg_access_piece *p) {
+    return cg_slice_of(f->text.at + p->text_at, p->text_len);
+}
+
+#endif

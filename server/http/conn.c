@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection's life, its clock and the questions that a driver asks. The states and edges are
+ * drawn in conn.h; the table of states is conn_state.def. Owns struct cg_http's list of spare
+ * connections.
+ */
+#include "server/http/conn.h"
+
+#include "server/base/assert.h"
+#include "server/base/clock.h"
+#include "server/http/conn_internal.h"
+#include "server/http/policy.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    SPARE_MAX = 64,
+    KEEP_CAP = 16 * 1024, /* larger buffers are not kept for the next client */
+    REPORT_MAX = 512,
+};
+
+static const struct {
+    enum cg_want want;
+    const char *text;
+} STATES[] = {
+#define CG_CONN_STATE(id, want, text) {CG_WANT_##want, text},
+#include "server/http/conn_state.def"
+#undef CG_CONN_STATE
+};
+
+void cg_http_init(struct cg_http *http, const struct cg_settings *settings,
+                  const struct cg_app *app, void *app_ctx, const struct cg_io *io, void *io_ctx) {
+    *http = (struct cg_http){
+        .settings = settings,
+        .app = app,
+        .app_ctx = app_ctx,
+        .io = io,
+        .io_ctx = io_ctx,
+        .limits = cg_policy_head_limits(settings),
+    };
+    cg_list_init(&http->spare);
+    cg_http_tick(http);
+}
+
+void cg_http_tick(struct cg_http *http) {
+    http->now_us = cg_clock_us();
+    http->wall_s = cg_clock_wall_s();
+}
+
+static void destroy(struct cg_conn *c) {
+    cg_request_done(&c->exchange.request);
+    cg_body_done(&c->exchange.body);
+    cg_response_done(&c->exchange.response);
+    cg_buf_done(&c->input);
+    cg_buf_done(&c->overflow);
+    cg_buf_done(&c->scratch);
+    free(c);
+}
+
+void cg_http_done(struct cg_http *http) {
+    while (!cg_list_empty(&http->spare)) {
+        struct cg_conn *c = CG_LIST_ENTRY(http->spare.next, struct cg_conn, spare_node);
+        cg_list_remove(&c->spare_node);
+        destroy(c);
+    }
+    http->spare_n = 0;
+}
+
+/* A connection with its buffers, in no particular state. */
+static struct cg_conn *take_spare(struct cg_http *http) {
+    if (!cg_list_empty(&http->spare)) {
+        struct cg_conn *c = CG_LIST_ENTRY(http->spare.prev, struct cg_conn, spare_node);
+        cg_list_remove(&c->spare_node);
+        http->spare_n--;
+        return c;
+    }
+    struct cg_conn *c = calloc(1, sizeof(*c));
+    if (!c)
+        return NULL;
+    cg_list_init(&c->spare_node);
+    cg_request_init(&c->exchange.request);
+    cg_body_init(&c->exchange.body);
+    cg_response_init(&c->exchange.response);
+    return c;
+}
+
+static void trim_buf(struct cg_buf *b) {
+    b->len = 0;
+    if (b->cap > KEEP_CAP)
+        cg_buf_done(b);
+}
+
+static void give_back(struct cg_conn *c) {
+    struct cg_http *http = c->http;
+    if (http->spare_n >= SPARE_MAX) {
+        destroy(c);
+        return;
+    }
+    cg_request_reset(&c->exchange.request);
+    cg_body_reset(&c->exchange.body);
+    cg_response_reset(&c->exchange.response);
+    trim_buf(&c->input);
+    trim_buf(&c->overflow);
+    trim_buf(&c->scratch);
+    cg_list_push_back(&http->spare, &c->spare_node);
+    http->spare_n++;
+}
+
+struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoint *peer,
+                            const struct cg_endpoint *local, void *owner) {
+    struct cg_conn *c = take_spare(http);
+    if (!c)
+        return NULL;
+    c->http = http;
+    c->owner = owner;
+    c->peer = *peer;
+    c->exchange.peer = &c->peer;
+    c->exchange.local = local;
+    c->exchange.fd = fd;
+    c->exchange.app_state = NULL;
+    c->stage = CG_STAGE_NONE;
+    c->reused = c->eof = c->broken = c->must_close = c->line_owed = false;
+    c->input_at = c->overflow_at = c->lingered_bytes = 0;
+    cg_head_reset(&c->head);
+    cg_output_clear(c);
+    cg_conn_enter(c, CG_CONN_IDLE);
+    return c;
+}
+
+void cg_conn_free(struct cg_conn *c) {
+    if (!c)
+        return;
+    cg_conn_broken(c);
+    if (c->stage != CG_STAGE_NONE)
+        cg_exchange_finish(c);
+    give_back(c);
+}
+
+void cg_conn_enter(struct cg_conn *c, enum cg_conn_state state) {
+    c->state = state;
+    c->since_us = c->http->now_us;
+}
+
+/* RFC 9112 section 9.6: closing with input unread makes the kernel answer with a reset, which may
+ * destroy the response on its way. */
+void cg_conn_close(struct cg_conn *c) {
+    bool unread = !c->eof && !c->broken && cg_conn_has_unread_input(c);
+    cg_conn_enter(c, unread ? CG_CONN_SHUT : CG_CONN_CLOSED);
+}
+
+void cg_conn_shut(struct cg_conn *c) {
+    CG_ASSERT(c->state == CG_CONN_SHUT);
+    cg_conn_enter(c, CG_CONN_LINGER);
+}
+
+void cg_conn_broken(struct cg_conn *c) {
+    c->broken = true;
+    cg_output_clear(c);
+    if (c->stage != CG_STAGE_NONE) {
+        c->state = CG_CONN_READY;
+        return;
+    }
+    cg_exchange_log(c);
+    c->state = CG_CONN_CLOSED;
+}
+
+enum cg_want cg_conn_wants(const struct cg_conn *c) {
+    return STATES[c->state].want;
+}
+
+const char *cg_conn_doing(const struct cg_conn *c) {
+    return STATES[c->state].text;
+}
+
+/* 0 for never. */
+static uint64_t timeout_us(const struct cg_conn *c) {
+    const struct cg_settings *s = c->http->settings;
+    int64_t seconds = 0;
+    switch (c->state) {
+    case CG_CONN_IDLE:
+        seconds = c->reused ? s->keepalive : s->client_header_timeout;
+        break;
+    case CG_CONN_HEAD:
+        seconds = s->client_header_timeout;
+        break;
+    case CG_CONN_BODY:
+        seconds = s->client_body_timeout;
+        break;
+    case CG_CONN_CONTINUE:
+    case CG_CONN_SENDING:
+        seconds = s->send_timeout;
+        break;
+    case CG_CONN_LINGER:
+        return CG_LINGER_MS * UINT64_C(1000);
+    case CG_CONN_READY:
+    case CG_CONN_SHUT:
+    case CG_CONN_CLOSED:
+        break;
+    }
+    return seconds > 0 ? (uint64_t)seconds * 1000000 : 0;
+}
+
+uint64_t cg_conn_deadline_us(const struct cg_conn *c) {
+    uint64_t timeout = timeout_us(c), deadline;
+    if (timeout == 0 || __builtin_add_overflow(c->since_us, timeout, &deadline))
+        return UINT64_MAX;
+    return deadline;
+}
+
+void cg_conn_expire(struct cg_conn *c) {
+    switch (c->state) {
+    case CG_CONN_HEAD:
+        cg_conn_refuse(c, CG_FAULT_HEAD_TIMEOUT);
+        break;
+    case CG_CONN_BODY:
+        cg_conn_refuse(c, CG_FAULT_BODY_TIMEOUT);
+        break;
+    case CG_CONN_CONTINUE:
+    case CG_CONN_SENDING:
+        cg_conn_report(c, CG_LOG_WARNING,
+                       "Client ip=%.*s took nothing within send_timeout, while %s",
+                       (int)c->peer.host_len, c->peer.host, cg_conn_doing(c));
+        cg_conn_broken(c);
+        break;
+    case CG_CONN_IDLE:
+    case CG_CONN_LINGER:
+        cg_conn_enter(c, CG_CONN_CLOSED);
+        break;
+    case CG_CONN_READY:
+    case CG_CONN_SHUT:
+    case CG_CONN_CLOSED:
+        break;
+    }
+}
+
+bool cg_conn_idle(const struct cg_conn *c) {
+    return c->state == CG_CONN_IDLE;
+}
+
+bool cg_conn_in_app(const struct cg_conn *c) {
+    return c->stage == CG_STAGE_PULLING;
+}
+
+void cg_conn_trim(struct cg_conn *c) {
+    if (c->state != CG_CONN_IDLE || c->input.len)
+        return;
+    cg_buf_done(&c->input);
+    cg_buf_done(&c->overflow);
+}
+
+void *cg_conn_owner(const struct cg_conn *c) {
+    return c->owner;
+}
+
+struct cg_exchange *cg_conn_exchange(struct cg_conn *c) {
+    return &c->exchange;
+}
+
+void cg_conn_report(struct cg_conn *c, enum cg_log_level level, const char *format, ...) {
+    char text[REPORT_MAX];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    c->http->io->report(c->http->io_ctx, c, level, text);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The connection's way in: where bytes are received, and from bytes to a head, a judged request, a
+ * body, or a fault. Owns no state but the connection's.
+ */
+#include "server/base/assert.h"
+#include "server/http/conn_internal.h"
+#include "server/http/parser.h"
+#include "server/http/policy.h"
+
+enum {
+    /* One receive takes a usual head, or a head with a small body. Only pages that the kernel
+     * writes to become resident. */
+    INPUT_BYTES = 16 * 1024,
+    INPUT_ROOM = 1024, /* less than this behind pipelined bytes: move them to the front */
+    OVERFLOW_BYTES = 32 * 1024,
+};
+
+bool cg_conn_has_unread_input(const struct cg_conn *c) {
+    return !c->head.complete || !c->exchange.body.complete || c->input_at < c->input.len ||
+           c->overflow_at < c->overflow.len;
+}
+
+/* For heads: no slice into the input is alive here, so it may move. It stays below twice
+ * limits.head_bytes, because the scanner has refused a longer head. */
+static int head_space(struct cg_conn *c, char **ret_at, size_t *ret_len) {
+    struct cg_buf *in = &c->input;
+    if (c->input_at && in->cap - in->len < INPUT_ROOM) {
+        cg_buf_drop_front(in, c->input_at);
+        c->input_at = 0;
+    }
+    if (in->len == in->cap) {
+        int rc = cg_buf_reserve(in, in->cap ? 1 : INPUT_BYTES);
+        if (rc < 0)
+            return rc;
+    }
+    *ret_at = in->at + in->len;
+    *ret_len = in->cap - in->len;
+    return 0;
+}
+
+static int overflow_space(struct cg_conn *c, char **ret_at, size_t *ret_len) {
+    c->overflow.len = c->overflow_at = 0;
+    int rc = cg_buf_reserve(&c->overflow, OVERFLOW_BYTES);
+    if (rc < 0)
+        return rc;
+    *ret_at = c->overflow.at;
+    *ret_len = c->overflow.cap;
+    return 0;
+}
+
+static int body_space(struct cg_conn *c, char **ret_at, size_t *ret_len) {
+    int rc = cg_body_space(&c->exchange.body, ret_at, ret_len);
+    if (rc < 0)
+        return rc;
+    c->receives_direct = *ret_len > 0;
+    return c->receives_direct ? 0 : overflow_space(c, ret_at, ret_len);
+}
+
+int cg_conn_space(struct cg_conn *c, char **ret_at, size_t *ret_len) {
+    CG_ASSERT(cg_conn_wants(c) == CG_WANT_READ);
+    switch (c->state) {
+    case CG_CONN_BODY:
+        return body_space(c, ret_at, ret_len);
+    case CG_CONN_LINGER:
+        return overflow_space(c, ret_at, ret_len);
+    default:
+        return head_space(c, ret_at, ret_len);
+    }
+}
+
+static bool is_client_fault(enum cg_fault fault) {
+    int status = cg_fault_status(fault);
+    return status < 500 || status == 501 || status == 505;
+}
+
+void cg_conn_refuse(struct cg_conn *c, enum cg_fault fault) {
+    const char *text = cg_fault_text(fault);
+    if (is_client_fault(fault))
+        cg_conn_report(c, CG_LOG_WARNING, "Invalid request from ip=%.*s: %s", (int)c->peer.host_len,
+                       c->peer.host, text);
+    else
+        cg_conn_report(c, CG_LOG_ERROR, "%s", text);
+    c->must_close = true;
+    if (cg_output_add_error_page(c, cg_fault_status(fault), text) < 0)
+        cg_conn_broken(c);
+    else
+        cg_conn_enter(c, CG_CONN_SENDING);
+}
+
+/* Puts what has arrived at from[*at..] into the body. */
+static void take_body(struct cg_conn *c, struct cg_buf *from, size_t *at) {
+    struct cg_body *body = &c->exchange.body;
+    size_t used = 0;
+    enum cg_fault fault =
+        cg_body_put(body, from->at + *at, from->len - *at, from == &c->input, &used);
+    *at += used;
+    if (fault)
+        cg_conn_refuse(c, fault);
+    else
+        cg_conn_enter(c, body->complete ? CG_CONN_READY : CG_CONN_BODY);
+}
+
+static void begin_body(struct cg_conn *c) {
+    const struct cg_settings *s = c->http->settings;
+    struct cg_exchange *ex = &c->exchange;
+    enum cg_fault fault = cg_body_begin(&ex->body, &ex->request, (uint64_t)s->limit_request_body,
+                                        (uint64_t)s->client_body_buffer_size, s->tmp_upload_dir);
+    if (fault) {
+        cg_conn_refuse(c, fault);
+    } else if (ex->body.complete) {
+        cg_conn_enter(c, CG_CONN_READY);
+    } else if (c->input_at < c->input.len) {
+        take_body(c, &c->input, &c->input_at);
+    } else if (ex->request.expects_continue) {
+        /* RFC 9110 section 10.1.1: only while nothing of the body has come. */
+        cg_output_add_lead(c, CG_SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+        cg_conn_enter(c, CG_CONN_CONTINUE);
+    } else {
+        cg_conn_enter(c, CG_CONN_BODY);
+    }
+}
+
+static void take_head(struct cg_conn *c) {
+    struct cg_exchange *ex = &c->exchange;
+    const char *data = c->input.at + c->input_at;
+    c->input_at += c->head.end;
+    ex->begun_us = c->http->now_us;
+    enum cg_fault fault = cg_parser_parse(&ex->request, &c->head, data);
+    if (!fault) {
+        c->line_owed = true;
+        fault = cg_policy_judge(&ex->request, c->http->settings);
+    }
+    if (fault)
+        cg_conn_refuse(c, fault);
+    else
+        begin_body(c);
+}
+
+/* Nothing but the empty line that may precede a request (RFC 9112 section 2.2). */
+static bool is_blank(const struct cg_conn *c) {
+    struct cg_slice s = cg_slice_of(c->input.at + c->input_at, c->input.len - c->input_at);
+    return s.len <= 2 && memcmp(s.at, "\r\n", s.len) == 0;
+}
+
+static void scan_head(struct cg_conn *c) {
+    enum cg_fault fault = cg_head_scan(&c->head, &c->http->limits, c->input.at + c->input_at,
+                                       c->input.len - c->input_at);
+    if (fault)
+        cg_conn_refuse(c, fault);
+    else if (c->head.complete)
+        take_head(c);
+    else if (c->eof && is_blank(c))
+        cg_conn_enter(c, CG_CONN_CLOSED);
+    else if (c->eof)
+        cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
+}
+
+static void linger(struct cg_conn *c, size_t n) {
+    c->lingered_bytes += n;
+    if (c->lingered_bytes > CG_LINGER_BYTES)
+        cg_conn_enter(c, CG_CONN_CLOSED);
+}
+
+void cg_conn_fed(struct cg_conn *c, size_t n) {
+    CG_ASSERT(cg_conn_wants(c) == CG_WANT_READ);
+    switch (c->state) {
+    case CG_CONN_IDLE:
+        cg_conn_enter(c, CG_CONN_HEAD);
+        /* fall through */
+    case CG_CONN_HEAD:
+        CG_ASSERT(n <= c->input.cap - c->input.len);
+        c->input.len += n;
+        scan_head(c);
+        break;
+    case CG_CONN_BODY:
+        if (c->receives_direct) {
+            cg_body_filled(&c->exchange.body, n);
+            cg_conn_enter(c, c->exchange.body.complete ? CG_CONN_READY : CG_CONN_BODY);
+        } else {
+            CG_ASSERT(n <= c->overflow.cap);
+            c->overflow.len = n;
+            take_body(c, &c->overflow, &c->overflow_at);
+        }
+        break;
+    case CG_CONN_LINGER:
+        linger(c, n);
+        break;
+    default:
+        break;
+    }
+}
+
+void cg_conn_eof(struct cg_conn *c) {
+    c->eof = true;
+    switch (c->state) {
+    case CG_CONN_HEAD:
+        scan_head(c);
+        break;
+    case CG_CONN_BODY:
+        cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
+        break;
+    case CG_CONN_IDLE:
+    case CG_CONN_SHUT:
+    case CG_CONN_LINGER:
+        cg_conn_enter(c, CG_CONN_CLOSED);
+        break;
+    default:
+        break; /* what is complete is answered */
+    }
+}
+
+/* Makes the unconsumed bytes the input, at offset input_at. */
+static void keep_leftover(struct cg_conn *c) {
+    if (c->overflow_at < c->overflow.len) {
+        CG_ASSERT(c->input_at == c->input.len);
+        struct cg_buf input = c->input;
+        c->input = c->overflow;
+        c->input_at = c->overflow_at;
+        c->overflow = input;
+    }
+    c->overflow.len = c->overflow_at = 0;
+    if (c->input_at == c->input.len)
+        c->input.len = c->input_at = 0;
+}
+
+void cg_conn_next_request(struct cg_conn *c) {
+    struct cg_exchange *ex = &c->exchange;
+    cg_body_reset(&ex->body);
+    cg_request_reset(&ex->request);
+    cg_response_reset(&ex->response);
+    cg_head_reset(&c->head);
+    keep_leftover(c);
+    c->reused = true;
+    if (c->input.len) {
+        cg_conn_enter(c, CG_CONN_HEAD);
+        scan_head(c);
+    } else {
+        cg_conn_enter(c, c->eof ? CG_CONN_CLOSED : CG_CONN_IDLE);
+    }
+}

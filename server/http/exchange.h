@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One request and its response: what the application sees of a connection. Part of struct cg_conn,
+ * which owns it.
+ */
+#ifndef CG_HTTP_EXCHANGE_H
+#define CG_HTTP_EXCHANGE_H
+
+#include "server/base/endpoint.h"
+#include "server/http/body.h"
+#include "server/http/request.h"
+#include "server/http/response.h"
+
+struct cg_exchange {
+    struct cg_request request;
+    struct cg_body body;
+    struct cg_response response;
+    const struct cg_endpoint *peer;  /* the client's end */
+    const struct cg_endpoint *local; /* the listener's end, as bound */
+    int fd;            /* the connection's descriptor for the application's use, -1 in tests */
+    uint64_t begun_us; /* monotonic: when the head was complete */
+    void *app_state;   /* the application's own; NULL outside begin..end */
+};
+
+/* WSGI write(), from within begin or next: sends the head if it has not left, then these bytes, and
+ * returns when they are on their way. Empty bytes send nothing. 0, or -errno when the client is
+ * gone (the application should be told nothing, see conn.h). */
+int cg_exchange_push(struct cg_exchange *ex, struct cg_slice bytes);
+
+/* Sends an informational response (103) at once; fields are validated "Name: value\r\n" lines.
+ * Nothing is sent to an HTTP/1.0 client. 0 or -errno; -EINVAL for a status that is not 1xx, and
+ * when the final head has left. */
+int cg_exchange_inform(struct cg_exchange *ex, int status, struct cg_slice fields);
+
+/* True when the client has hung up. */
+bool cg_exchange_client_gone(struct cg_exchange *ex);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One parsed request. All its slices point into the connection's input buffer, which does not move
+ * from the moment the head is complete until the exchange ends; nothing here is copied or decoded.
+ * (A path that the target leaves out is a constant "/".) Written by parser.c, policy.c and
+ * target.c, read by everybody.
+ *
+ * Fields with "_" in their name are kept, but have no number: "Content_Length" is CG_FIELD_OTHER.
+ * In environ they would look like the real ones, so the binding must drop them unless header_map
+ * says otherwise.
+ */
+#ifndef CG_HTTP_REQUEST_H
+#define CG_HTTP_REQUEST_H
+
+#include "server/base/slice.h"
+#include "server/http/field.h"
+
+#include <stdint.h>
+
+struct cg_field {
+    enum cg_field_id id;
+    struct cg_slice name;  /* as sent */
+    struct cg_slice value; /* without surrounding white space */
+};
+
+enum cg_framing { CG_FRAMING_NONE, CG_FRAMING_LENGTH, CG_FRAMING_CHUNKED };
+
+struct cg_request {
+    struct cg_slice line;   /* the whole request line, without CRLF: for the log */
+    struct cg_slice method; /* as sent */
+    struct cg_slice target; /* as sent: RAW_URI */
+    struct cg_slice path;   /* still percent-encoded; see target.c for the target's four forms */
+    struct cg_slice query;  /* without "?" */
+    struct cg_slice host;   /* the Host field's value, empty when there is none */
+    uint8_t version_major, version_minor;
+    bool is_head, is_connect;
+    bool keep_alive; /* what the client wants (RFC 9112 section 9.3) */
+    bool expects_continue;
+    enum cg_framing framing;
+    uint64_t content_length; /* with CG_FRAMING_LENGTH */
+    struct cg_field *fields; /* in the order of arrival */
+    size_t fields_n, fields_cap;
+};
+
+/* The array of fields is kept over reset and freed by done. */
+void cg_request_init(struct cg_request *r);
+void cg_request_reset(struct cg_request *r);
+void cg_request_done(struct cg_request *r);
+
+/* 0 or -ENOMEM. */
+int cg_request_add_field(struct cg_request *r, struct cg_slice name, struct cg_slice value);
+
+/* The first field with this number, or NULL. */
+const struct cg_field *cg_request_field(const struct cg_request *r, enum cg_field_id id);
+
+/* The first field with this name in any case, or NULL. */
+const struct cg_field *cg_request_field_named(const struct cg_request *r, struct cg_slice name);
+
+/* HTTP/1.1 or later minor version. */
+static inline bool cg_request_is_1_1(const struct cg_request *r) {
+    return r->version_major == 1 && r->version_minor >= 1;
+}
+
+#endif
