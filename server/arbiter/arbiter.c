@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The loop of the arbiter, its start and its end. All state is in struct arbiter, on the stack of
+ * cg_arbiter_run(); what must be reachable from a signal handler is in signals.c.
+ */
+#include "server/arbiter/arbiter.h"
+
+#include "server/arbiter/listening.h"
+#include "server/arbiter/pool.h"
+#include "server/arbiter/reload.h"
+#include "server/arbiter/signals.h"
+#include "server/base/clock.h"
+#include "server/base/fd.h"
+#include "server/base/log.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+enum { RETRY_US = 1000000, LATE_US = 1000000 };
+
+enum stop { STOP_NO, STOP_GRACEFUL, STOP_QUICK };
+
+struct arbiter {
+    struct cg_pool pool;
+    struct cg_reload reload;
+    enum stop stop;
+    int exit_code;
+    const char *reason; /* why it stops, when nobody asked; static */
+};
+
+static bool is_serving(const struct arbiter *a) {
+    return a->pool.current && a->stop == STOP_NO;
+}
+
+static void stop(struct arbiter *a, enum stop how) {
+    a->stop = how;
+    cg_pool_stop(&a->pool, how == STOP_QUICK, cg_clock_us());
+}
+
+static void stop_quickly(struct arbiter *a) {
+    if (a->stop == STOP_GRACEFUL)
+        cg_log(CG_LOG_INFO, "Quick shutdown requested");
+    if (a->stop != STOP_QUICK)
+        stop(a, STOP_QUICK);
+}
+
+/* The handlers of signal.def. Before the listeners are open, only those that stop do anything. */
+
+static void on_chld(struct arbiter *a) {
+    /* It has woken the loop, which reaps every turn: the kernel merges CHLD signals. */
+}
+
+static void on_usr1(struct arbiter *a) {
+    int rc = cg_log_reopen();
+    if (rc < 0)
+        cg_log(CG_LOG_ERROR, "Can't reopen a log: %s", strerror(-rc));
+    cg_pool_signal(&a->pool, SIGUSR1);
+}
+
+static void on_hup(struct arbiter *a) {
+    if (!is_serving(a))
+        return;
+    cg_log(CG_LOG_INFO, "Hang up: Master");
+    cg_reload_ask(&a->reload, &a->pool);
+}
+
+static void change_workers(struct arbiter *a, int by) {
+    if (!is_serving(a))
+        return;
+    struct cg_generation *g = a->pool.current;
+    g->wanted_n = cg_pool_bound(g->wanted_n + by);
+    cg_log(CG_LOG_DEBUG, "%d workers", g->wanted_n);
+}
+
+static void on_ttin(struct arbiter *a) {
+    change_workers(a, 1);
+}
+
+static void on_ttou(struct arbiter *a) {
+    change_workers(a, -1);
+}
+
+static void on_ignored(struct arbiter *a) {
+}
+
+static void on_term(struct arbiter *a) {
+    if (a->stop == STOP_NO)
+        stop(a, STOP_GRACEFUL);
+    else
+        stop_quickly(a);
+}
+
+static void on_quit(struct arbiter *a) {
+    stop_quickly(a);
+}
+
+static void take_signals(struct arbiter *a) {
+    static const struct {
+        int number;
+        const char *name;
+        void (*handle)(struct arbiter *a);
+    } rows[] = {
+#define CG_SIGNAL(number, name, handle) {number, name, handle},
+#include "server/arbiter/signal.def"
+#undef CG_SIGNAL
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        for (unsigned n = cg_signals_take(rows[i].number); n > 0; n--) {
+            if (rows[i].name)
+                cg_log(CG_LOG_INFO, "Handling signal: %s", rows[i].name);
+            rows[i].handle(a);
+        }
+}
+
+/* Sleeps until then, or until a signal or a worker wakes it. */
+static void sleep_until(struct arbiter *a, uint64_t due_us) {
+    const struct cg_runtime *runtime = a->pool.runtime;
+    uint64_t now_us = cg_clock_us();
+    int wait_ms = due_us > now_us ? (int)((due_us - now_us + 999) / 1000) : 0;
+    struct pollfd wake = {.fd = a->pool.wake_fds[0], .events = POLLIN};
+    runtime->wait_begin(a->pool.rt);
+    poll(&wake, 1, wait_ms);
+    runtime->wait_end(a->pool.rt);
+    cg_fd_drain(wake.fd);
+}
+
+/* cg_patience: one second, in which signals are served. False when one said to stop. */
+static bool wait_second(void *ctx) {
+    struct arbiter *a = ctx;
+    uint64_t due_us = cg_clock_us() + RETRY_US;
+    while (a->stop == STOP_NO && cg_clock_us() < due_us) {
+        sleep_until(a, due_us);
+        take_signals(a);
+    }
+    return a->stop == STOP_NO;
+}
+
+/* 0; -EINTR when a signal said to stop; or -errno after logging why. */
+static int start(struct arbiter *a, const struct cg_settings *settings) {
+    cg_log(CG_LOG_INFO, "Starting cgunicorn %s", CG_VERSION);
+    struct cg_patience patience = {wait_second, a};
+    struct cg_listeners listeners;
+    int rc = cg_listening_open(settings, NULL, &patience, &listeners);
+    if (rc < 0)
+        return rc;
+    a->pool.current = cg_pool_add(&a->pool, settings, false, listeners);
+    if (!a->pool.current) {
+        cg_listening_close(&listeners, NULL);
+        cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(ENOMEM));
+        return -ENOMEM;
+    }
+    cg_listening_log(&a->pool.current->listeners);
+    cg_log(CG_LOG_INFO, "Using worker: %s", settings->worker_class);
+    return 0;
+}
+
+static void reap(struct arbiter *a, uint64_t now_us) {
+    struct cg_loss loss;
+    while (cg_pool_reap(&a->pool, now_us, &loss)) {
+        const char *reason = cg_death_boot_reason(loss.status);
+        if (a->stop != STOP_NO)
+            continue;
+        if (loss.was_pending && loss.early && !loss.was_ready) {
+            cg_reload_give_up(&a->pool, now_us);
+        } else if (reason && loss.early && !a->pool.served) {
+            a->reason = reason;
+            a->exit_code = WEXITSTATUS(loss.status);
+            stop(a, STOP_QUICK);
+        }
+    }
+}
+
+/* A turn that ended later than it should have means that this process was stopped or starved. Its
+ * workers probably were as well. */
+static void excuse_if_late(struct arbiter *a, uint64_t due_us) {
+    uint64_t now_us = cg_clock_us();
+    if (now_us > due_us + LATE_US)
+        cg_pool_excuse(&a->pool, now_us - due_us, now_us);
+}
+
+/* True in a child whose worker_main has returned *ret_exit_code. */
+static bool serve(struct arbiter *a, int *ret_exit_code) {
+    for (;;) {
+        take_signals(a);
+        uint64_t now_us = cg_clock_us();
+        reap(a, now_us);
+        cg_pool_look(&a->pool, now_us);
+        if (a->stop == STOP_NO)
+            cg_reload_turn(&a->reload, &a->pool, now_us);
+        if (cg_pool_match(&a->pool, cg_clock_us(), ret_exit_code))
+            return true;
+        if (a->stop != STOP_NO && cg_list_empty(&a->pool.procs))
+            return false;
+        uint64_t due_us = cg_pool_next_us(&a->pool, now_us);
+        sleep_until(a, due_us);
+        excuse_if_late(a, due_us);
+    }
+}
+
+static void log_end(const struct arbiter *a) {
+    cg_log(CG_LOG_INFO, "Shutting down: Master");
+    if (a->reason)
+        cg_log(CG_LOG_ERROR, "Reason: %s", a->reason);
+}
+
+struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
+                                        const struct cg_runtime *runtime, void *rt,
+                                        cg_worker_main_fn worker_main, void *ctx) {
+    struct cg_arbiter_result result = {CG_EXIT_ERROR, false};
+    struct arbiter a = {.exit_code = CG_EXIT_OK};
+    int rc = cg_pool_init(&a.pool, runtime, rt, worker_main, ctx);
+    if (rc < 0) {
+        cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(-rc));
+        return result;
+    }
+    cg_signals_install(a.pool.wake_fds[1]);
+    rc = start(&a, settings);
+    if (rc == 0)
+        result.in_child = serve(&a, &result.exit_code);
+    if (!result.in_child) {
+        if (rc == 0 || rc == -EINTR) {
+            result.exit_code = a.exit_code;
+            log_end(&a);
+        }
+        cg_signals_restore();
+    }
+    cg_pool_done(&a.pool);
+    return result;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The arbiter: owns listeners, scoreboard, signals and the pool of workers; never touches a client.
+ * One loop: drain the noted signals, reap children, look at the heartbeats, match the number of
+ * workers, wait. Signals and their meaning stand in signal.def, generations and workers in pool.h.
+ */
+#ifndef CG_ARBITER_ARBITER_H
+#define CG_ARBITER_ARBITER_H
+
+#include "server/arbiter/child.h"
+
+struct cg_arbiter_result {
+    int exit_code;
+    bool in_child; /* true: this is a worker process whose worker_main has returned */
+};
+
+/* Runs until told to stop. settings must outlive the call (a reload's are handled through the
+ * runtime). ctx is passed to every worker. Logs must be open. Signal dispositions are restored
+ * before it returns in the parent. */
+struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
+                                        const struct cg_runtime *runtime, void *rt,
+                                        cg_worker_main_fn worker_main, void *ctx);
+
+#endif

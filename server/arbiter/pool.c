@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Generations, and the making and reaping of workers; what is done to one while it lives is in
+ * proc.c. No state besides the caller's struct cg_pool.
+ */
+#include "server/arbiter/pool.h"
+
+#include "server/arbiter/listening.h"
+#include "server/arbiter/proc.h"
+#include "server/arbiter/spawn.h"
+#include "server/base/assert.h"
+#include "server/base/fd.h"
+#include "server/base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct cg_generation *generation_of(struct cg_list *node) {
+    return CG_LIST_ENTRY(node, struct cg_generation, node);
+}
+
+static struct cg_proc *proc_of(struct cg_list *node) {
+    return CG_LIST_ENTRY(node, struct cg_proc, node);
+}
+
+int cg_pool_init(struct cg_pool *p, const struct cg_runtime *runtime, void *rt,
+                 cg_worker_main_fn worker_main, void *ctx) {
+    *p = (struct cg_pool){
+        .runtime = runtime,
+        .rt = rt,
+        .worker_main = worker_main,
+        .ctx = ctx,
+        .wake_fds = {-1, -1},
+        .life_fds = {-1, -1},
+    };
+    cg_list_init(&p->generations);
+    cg_list_init(&p->procs);
+    int rc = cg_scoreboard_init(&p->board, CG_POOL_SLOTS_N);
+    if (rc == 0)
+        rc = cg_fd_wake_pipe(p->wake_fds);
+    if (rc == 0)
+        rc = cg_fd_wake_pipe(p->life_fds);
+    if (rc < 0)
+        cg_pool_done(p);
+    else
+        cg_oom_init(&p->oom);
+    return rc;
+}
+
+static void generation_free(struct cg_pool *p, struct cg_generation *g) {
+    cg_list_remove(&g->node);
+    cg_listening_close(&g->listeners, NULL);
+    if (g->settings_owned)
+        p->runtime->free_settings(p->rt, g->settings);
+    free(g);
+}
+
+void cg_pool_done(struct cg_pool *p) {
+    while (!cg_list_empty(&p->procs)) {
+        struct cg_proc *proc = proc_of(p->procs.next);
+        cg_list_remove(&proc->node);
+        free(proc);
+    }
+    while (!cg_list_empty(&p->generations))
+        generation_free(p, generation_of(p->generations.next));
+    for (int i = 0; i < 2; i++) {
+        cg_fd_close(&p->wake_fds[i]);
+        cg_fd_close(&p->life_fds[i]);
+    }
+    cg_scoreboard_done(&p->board);
+}
+
+struct cg_generation *cg_pool_add(struct cg_pool *p, const struct cg_settings *settings, bool owned,
+                                  struct cg_listeners listeners) {
+    struct cg_generation *g = calloc(1, sizeof(*g));
+    if (!g)
+        return NULL;
+    g->settings = settings;
+    g->settings_owned = owned;
+    g->listeners = listeners;
+    g->wanted_n = cg_pool_bound(settings->workers);
+    cg_list_push_back(&p->generations, &g->node);
+    return g;
+}
+
+int cg_pool_bound(int64_t workers_n) {
+    if (workers_n < 1)
+        return 1;
+    return workers_n < CG_POOL_WORKERS_MAX ? (int)workers_n : CG_POOL_WORKERS_MAX;
+}
+
+static bool stays(const struct cg_proc *proc, const struct cg_generation *g) {
+    return proc->generation == g && !proc->orders.leave && !proc->orders.quick;
+}
+
+static int count_staying(const struct cg_pool *p, const struct cg_generation *g) {
+    int n = 0;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        n += stays(proc_of(at), g);
+    return n;
+}
+
+/* Tells the oldest workers to leave until no more than wanted_n stay. */
+static void trim(struct cg_pool *p, struct cg_generation *g, uint64_t now_us) {
+    int excess_n = count_staying(p, g) - g->wanted_n;
+    for (struct cg_list *at = p->procs.next; at != &p->procs && excess_n > 0; at = at->next) {
+        if (!stays(proc_of(at), g))
+            continue;
+        cg_proc_leave(proc_of(at), false, now_us);
+        excess_n--;
+    }
+}
+
+static void free_if_over(struct cg_pool *p, struct cg_generation *g) {
+    if (g->retired && g->procs_n == 0)
+        generation_free(p, g);
+}
+
+void cg_pool_retire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us) {
+    CG_ASSERT(g != p->current);
+    g->wanted_n = 0;
+    g->retired = true;
+    trim(p, g, now_us);
+    cg_listening_close(&g->listeners, &p->current->listeners);
+    free_if_over(p, g);
+}
+
+void cg_pool_stop(struct cg_pool *p, bool quick, uint64_t now_us) {
+    if (p->pending) {
+        struct cg_generation *g = p->pending;
+        p->pending = NULL;
+        cg_pool_retire(p, g, now_us);
+    }
+    if (p->current) {
+        p->current->wanted_n = 0;
+        cg_listening_shut(&p->current->listeners);
+    }
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        cg_proc_leave(proc_of(at), quick, now_us);
+}
+
+void cg_pool_signal(const struct cg_pool *p, int number) {
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        kill(proc_of(at)->pid, number);
+}
+
+bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g) {
+    int ready_n = 0;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        ready_n += stays(proc_of(at), g) && proc_of(at)->ready_us != 0;
+    return ready_n >= g->wanted_n;
+}
+
+/* A worker died early: waits before the next fork, unless another one shows that they can live. */
+static void brake(struct cg_pool *p, const struct cg_proc *dead, uint64_t now_us) {
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        cg_throttle_forgive(&p->throttle, proc_of(at)->forked_us, proc_of(at)->ready_us, now_us);
+    unsigned pause_ms = cg_throttle_count(&p->throttle, dead->forked_us, now_us);
+    if (pause_ms > 0)
+        cg_log(CG_LOG_WARNING,
+               "Waiting %u.%u s before the next fork: workers died early %u times in a row",
+               pause_ms / 1000, pause_ms % 1000 / 100, p->throttle.rounds_n);
+}
+
+static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, uint64_t now_us) {
+    p->served |= cg_proc_note_ready(proc, now_us);
+    enum cg_death death = cg_death_of(status, proc->orders, &p->oom, now_us);
+    cg_death_log(death, status, proc->pid, proc->slot, now_us);
+    struct cg_loss loss = {
+        .status = status,
+        .early = cg_death_is_early(death, proc->orders, proc->ready_us, now_us),
+        .was_ready = proc->ready_us != 0,
+        .was_pending = proc->generation == p->pending,
+    };
+    cg_throttle_forgive(&p->throttle, proc->forked_us, proc->ready_us, now_us);
+    /* A generation that does not come up is given up, not tried again. */
+    if (loss.early && (loss.was_ready || !loss.was_pending))
+        brake(p, proc, now_us);
+    cg_slot_release(proc->slot);
+    cg_list_remove(&proc->node);
+    proc->generation->procs_n--;
+    free_if_over(p, proc->generation);
+    free(proc);
+    return loss;
+}
+
+static struct cg_proc *find_pid(const struct cg_pool *p, pid_t pid) {
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        if (proc_of(at)->pid == pid)
+            return proc_of(at);
+    return NULL;
+}
+
+bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss) {
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct cg_proc *proc = find_pid(p, pid);
+        if (proc) {
+            *ret_loss = bury(p, proc, status, now_us);
+            return true;
+        }
+        cg_log(CG_LOG_DEBUG, "Reaped pid %d, which is no worker", (int)pid);
+    }
+    return false;
+}
+
+void cg_pool_look(struct cg_pool *p, uint64_t now_us) {
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
+        struct cg_proc *proc = proc_of(at);
+        p->served |= cg_proc_note_ready(proc, now_us);
+        if (now_us >= p->judge_from_us)
+            cg_proc_judge(proc, now_us);
+        cg_proc_enforce(proc, now_us);
+    }
+}
+
+void cg_pool_excuse(struct cg_pool *p, uint64_t late_us, uint64_t now_us) {
+    p->judge_from_us = now_us + CG_POOL_LOOK_US;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        cg_proc_excuse(proc_of(at), late_us);
+}
+
+/* The child's part of a fork: leaves behind what is the arbiter's, then lives as a worker. */
+static int live(struct cg_pool *p, struct cg_generation *g, struct cg_slot *slot) {
+    atomic_store(&slot->pid, getpid());
+    cg_fd_close(&p->wake_fds[0]);
+    cg_fd_close(&p->life_fds[1]);
+    for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next)
+        if (generation_of(at) != g)
+            cg_listening_close(&generation_of(at)->listeners, &g->listeners);
+    cg_log(CG_LOG_INFO, "Booting worker with pid: %d", (int)getpid());
+    struct cg_child child = {
+        .settings = g->settings,
+        .listeners = &g->listeners,
+        .runtime = p->runtime,
+        .rt = p->rt,
+        .slot = slot,
+        .age = p->last_age,
+        .parent_fd = p->life_fds[0],
+        .arbiter_fd = p->wake_fds[1],
+        .ctx = p->ctx,
+    };
+    return p->worker_main(&child);
+}
+
+/* 1 in the parent, 0 in a child whose worker_main has returned, or -errno. */
+static int hire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us, int *ret_exit_code) {
+    struct cg_proc *proc = malloc(sizeof(*proc));
+    if (!proc)
+        return -ENOMEM;
+    *proc = (struct cg_proc){.generation = g, .settings = g->settings, .forked_us = now_us};
+    proc->slot = cg_slot_take(&p->board, now_us);
+    if (!proc->slot) {
+        free(proc);
+        return -EAGAIN;
+    }
+    p->last_age++;
+    cg_list_push_back(&p->procs, &proc->node);
+    proc->pid = cg_spawn(p->runtime, p->rt);
+    if (proc->pid == 0) {
+        *ret_exit_code = live(p, g, proc->slot);
+        return 0;
+    }
+    if (proc->pid < 0) {
+        int rc = proc->pid;
+        cg_slot_release(proc->slot);
+        cg_list_remove(&proc->node);
+        free(proc);
+        return rc;
+    }
+    g->procs_n++;
+    return 1;
+}
+
+bool cg_pool_match(struct cg_pool *p, uint64_t now_us, int *ret_exit_code) {
+    for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next) {
+        struct cg_generation *g = generation_of(at);
+        trim(p, g, now_us);
+        int missing_n = g->wanted_n - count_staying(p, g);
+        while (missing_n-- > 0 && now_us >= p->throttle.next_us) {
+            int rc = hire(p, g, now_us, ret_exit_code);
+            if (rc == 0)
+                return true;
+            if (rc > 0)
+                continue;
+            cg_log(CG_LOG_ERROR, "Can't fork a worker: %s", strerror(-rc));
+            p->throttle.next_us = now_us + CG_THROTTLE_FAILED_FORK_MS * 1000;
+        }
+    }
+    return false;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+uint64_t cg_pool_next_us(const struct cg_pool *p, uint64_t now_us) {
+    uint64_t next_us = now_us + CG_POOL_LOOK_US;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
+        uint64_t judge_us = cg_proc_judge_us(proc_of(at));
+        next_us = sooner(next_us, judge_us > p->judge_from_us ? judge_us : p->judge_from_us);
+        next_us = sooner(next_us, cg_proc_enforce_us(proc_of(at)));
+    }
+    if (p->throttle.next_us > now_us)
+        next_us = sooner(next_us, p->throttle.next_us);
+    return next_us > now_us ? next_us : now_us;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The pool: workers and the generations they belong to. Forks, tells, watches, kills and reaps
+ * them; decides nothing about reloads and stops, which are told to it (reload.h, arbiter.c).
+ *
+ * A generation is one immutable configuration with its listeners and its workers:
+ *
+ *     add            all ready              retired            last worker reaped
+ *   ------> pending ----------> current ---------------> leaving --------------> freed
+ *              |                                            ^
+ *              +---- a worker dies before it is ready ------+
+ *
+ * The first generation is current from the start. Workers of any generation are matched to
+ * wanted_n: too few are forked, the oldest of too many are told to leave.
+ */
+#ifndef CG_ARBITER_POOL_H
+#define CG_ARBITER_POOL_H
+
+#include "server/arbiter/child.h"
+#include "server/arbiter/proc.h"
+#include "server/arbiter/throttle.h"
+
+enum {
+    CG_POOL_WORKERS_MAX = 4096,
+    CG_POOL_SLOTS_N = 8192,    /* two generations at a reload; untouched pages cost nothing */
+    CG_POOL_LOOK_US = 1000000, /* the longest time between two looks at the workers */
+};
+
+struct cg_generation {
+    struct cg_list node; /* in cg_pool.generations */
+    const struct cg_settings *settings;
+    bool settings_owned; /* came from a reload: given back when the generation is freed */
+    bool retired;
+    struct cg_listeners listeners;
+    int wanted_n;
+    int procs_n; /* all that are not reaped, leaving ones too */
+};
+
+struct cg_pool {
+    const struct cg_runtime *runtime;
+    void *rt;
+    cg_worker_main_fn worker_main;
+    void *ctx;
+    int wake_fds[2]; /* [1] is written by signal handlers and workers, [0] read by the arbiter */
+    int life_fds[2]; /* only the arbiter holds [1]: when it is gone, workers read end of file */
+
+    struct cg_scoreboard board;
+    struct cg_list generations; /* oldest first */
+    struct cg_list procs;       /* oldest first */
+    struct cg_generation *current;
+    struct cg_generation *pending; /* starting, to replace current; or NULL */
+    int last_age;
+    bool served; /* a worker has been ready, some time */
+    struct cg_throttle throttle;
+    struct cg_oom oom;
+    uint64_t judge_from_us; /* no worker is found dead before */
+};
+
+/* 0 or -errno. */
+int cg_pool_init(struct cg_pool *p, const struct cg_runtime *runtime, void *rt,
+                 cg_worker_main_fn worker_main, void *ctx);
+
+/* Closes and frees everything; processes are not touched. Also right in a child. */
+void cg_pool_done(struct cg_pool *p);
+
+/* Takes the listeners, and with `owned` the settings. NULL without memory: nothing is taken. */
+struct cg_generation *cg_pool_add(struct cg_pool *p, const struct cg_settings *settings, bool owned,
+                                  struct cg_listeners listeners);
+
+/* Tells its workers to leave, then closes the listeners that `current`, which g must not be, does
+ * not share. g is freed with its last worker. */
+void cg_pool_retire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us);
+
+/* Wants no more workers and tells all to leave, see cg_proc_leave(). The arbiter's side of the
+ * listeners is closed; socket files stay until cg_pool_done(). */
+void cg_pool_stop(struct cg_pool *p, bool quick, uint64_t now_us);
+
+void cg_pool_signal(const struct cg_pool *p, int number);
+
+/* Bounds a wish for workers. */
+int cg_pool_bound(int64_t workers_n);
+
+/* Whether the wanted workers of a generation are there and serve. */
+bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g);
+
+struct cg_loss {
+    int status; /* as from waitpid() */
+    bool early; /* see cg_death_is_early() */
+    bool was_ready;
+    bool was_pending; /* of the pending generation */
+};
+
+/* Reaps one worker, logs it and frees its slot. False: there is none. Strangers are reaped on the
+ * way. */
+bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss);
+
+/* Looks at all slots: who is ready, who shows no life, who is overdue. */
+void cg_pool_look(struct cg_pool *p, uint64_t now_us);
+
+/* The arbiter itself was not running for late_us. */
+void cg_pool_excuse(struct cg_pool *p, uint64_t late_us, uint64_t now_us);
+
+/* Forks and retires until each generation has what it wants, as far as the throttle allows. True in
+ * a child whose worker_main has returned *ret_exit_code. */
+bool cg_pool_match(struct cg_pool *p, uint64_t now_us, int *ret_exit_code);
+
+/* When something is due, CG_POOL_LOOK_US from now at the latest. */
+uint64_t cg_pool_next_us(const struct cg_pool *p, uint64_t now_us);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One worker as its arbiter sees it, from fork to reaping: what it was told, when it was ready, how
+ * long it has been silent. Sends signals; forks and reaps nothing.
+ */
+#ifndef CG_ARBITER_PROC_H
+#define CG_ARBITER_PROC_H
+
+#include "server/arbiter/death.h"
+#include "server/arbiter/slot.h"
+#include "server/base/list.h"
+#include "server/settings/settings.h"
+
+enum {
+    CG_PROC_ABORT_US = 1000000, /* from ABRT to KILL */
+    CG_PROC_QUICK_US = 2000000, /* from QUIT to KILL */
+};
+
+struct cg_generation;
+
+struct cg_proc {
+    struct cg_list node; /* in cg_pool.procs */
+    struct cg_generation *generation;
+    const struct cg_settings *settings; /* the generation's */
+    struct cg_slot *slot;
+    pid_t pid;
+    struct cg_orders orders;
+    uint64_t forked_us;
+    uint64_t ready_us;        /* 0 = not yet */
+    uint64_t kill_us;         /* when SIGKILL is due; 0 = it is not */
+    uint64_t excused_beat_us; /* of a silence since then, */
+    uint64_t excused_us;      /* this much does not count */
+};
+
+/* Tells it to leave: TERM and graceful_timeout, or QUIT and CG_PROC_QUICK_US. A limit set before is
+ * never extended, and a worker is told the same thing once. */
+void cg_proc_leave(struct cg_proc *proc, bool quick, uint64_t now_us);
+
+/* Takes note when it has become ready; true when it did just now. */
+bool cg_proc_note_ready(struct cg_proc *proc, uint64_t now_us);
+
+/* Aborts it when it has shown no life for `timeout`. */
+void cg_proc_judge(struct cg_proc *proc, uint64_t now_us);
+
+/* Kills it when it was told to end and its time is up. */
+void cg_proc_enforce(struct cg_proc *proc, uint64_t now_us);
+
+/* The arbiter, and perhaps the whole machine, stood still for late_us: that counts against nobody.
+ */
+void cg_proc_excuse(struct cg_proc *proc, uint64_t late_us);
+
+/* When to judge and when to enforce; UINT64_MAX: never. */
+uint64_t cg_proc_judge_us(const struct cg_proc *proc);
+uint64_t cg_proc_enforce_us(const struct cg_proc *proc);
+
+#endif
