@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The frame of every worker class: signals, boot, heartbeat, the parent's life line, max_requests,
+ * and the choice of the driver. Runs in the child.
+ */
+#ifndef CG_WORKERS_WORKER_H
+#define CG_WORKERS_WORKER_H
+
+#include "server/arbiter/child.h"
+#include "server/http/conn.h"
+
+/* How a worker was told to stop. */
+enum cg_stop {
+    CG_STOP_NO,
+    CG_STOP_GRACEFUL, /* TERM, max_requests, parent gone: finish what has begun */
+    CG_STOP_QUICK,    /* INT, QUIT: leave now */
+};
+
+struct cg_worker {
+    struct cg_child *child;
+    const struct cg_settings *settings;
+    const struct cg_app *app;
+    void *app_ctx;
+    int wake_fd; /* readable when a signal was noted */
+    enum cg_stop stop;
+    /* With a graceful stop: what waits in the listeners' queues is this worker's to serve, since
+     * nobody may come after it. False when it only makes room for its successor (max_requests). */
+    bool stop_takes_queue;
+    uint64_t stop_deadline_us; /* when a graceful stop becomes a quick one */
+    uint64_t requests_n;       /* begun */
+    uint64_t requests_max;     /* with this one: stop; 0 = never */
+};
+
+/* What cg_child.ctx must point to. */
+struct cg_worker_app {
+    const struct cg_app *app;
+    void *ctx;
+};
+
+/* "1.44.2": the libuv that is linked. */
+const char *cg_worker_libuv_version(void);
+
+/* The cg_worker_main_fn of this server. */
+int cg_worker_main(struct cg_child *child);
+
+/* Drivers call it when wake_fd is readable, and once a turn: takes noted signals into w->stop,
+ * reopens logs, and turns a graceful stop whose time is over into a quick one. Cheap when there is
+ * nothing. */
+void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us);
+
+/* Drivers call it once, when child->parent_fd is readable: a graceful stop. */
+void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us);
+
+/* Once a turn, and the longest time that a driver may wait before the next (-1: for ever). The
+ * arbiter kills who does not beat for `timeout`: a beat says, not stuck in the application. */
+void cg_worker_beat(struct cg_worker *w, uint64_t now_us);
+int cg_worker_beat_ms(const struct cg_worker *w);
+
+/* Around each exchange, by one thread at a time. begin counts it, and the one that reaches
+ * requests_max sets w->stop, in time for its own response to say close. */
+void cg_worker_begin_request(struct cg_worker *w, const struct cg_exchange *ex, uint64_t now_us);
+void cg_worker_end_request(struct cg_worker *w, uint64_t now_us);
+
+/* Around each call that may run the application's code: only in between does a quick stop interrupt
+ * it. */
+void cg_worker_enter_app(struct cg_worker *w);
+void cg_worker_leave_app(struct cg_worker *w);
+
+/* A driver: serves until w->stop says to leave and everything is finished. */
+typedef int (*cg_driver_fn)(struct cg_worker *w);
+int cg_sync_run(struct cg_worker *w);
+
+#endif
