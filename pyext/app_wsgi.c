@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One request through a WSGI application: call it, hand out its body piece by piece, close what it
+ * returned exactly once. Owns the references in struct cg_call's second half. Every piece of
+ * application code runs within the request's contextvars context, and every exception that comes
+ * out of it ends here, in the log.
+ */
+#include "pyext/app_wsgi.h"
+
+#include "pyext/error.h"
+#include "pyext/file_wrapper.h"
+#include "pyext/text.h"
+
+/* One entry into the application's code. CG_APP_FAILED means that an exception is set. */
+typedef enum cg_app_result (*step_fn)(struct cg_wsgi *w, struct cg_call *call,
+                                      struct cg_chunk *ret_chunk);
+
+int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application,
+                 const struct cg_settings *settings) {
+    if (!PyCallable_Check(application)) {
+        PyErr_Format(PyExc_TypeError, "the application is not callable: %R", application);
+        return -1;
+    }
+    w->state = state;
+    w->application = cg_py_ref(application);
+    return cg_environ_init(&w->environ, state, settings);
+}
+
+void cg_wsgi_done(struct cg_wsgi *w) {
+    cg_call_free_spare(&w->spare);
+    cg_environ_done(&w->environ);
+    Py_CLEAR(w->application);
+}
+
+/* "Error handling request GET /path HTTP/1.1 (client 192.0.2.1)", or NULL with an exception. */
+static PyObject *headline(const struct cg_exchange *ex) {
+    PyObject *line = cg_text_new(ex->request.line);
+    PyObject *client = cg_text_new(cg_endpoint_host(ex->peer));
+    PyObject *text = NULL;
+    if (line && client && PyUnicode_GET_LENGTH(client) > 0)
+        text = PyUnicode_FromFormat("Error handling request %U (client %U)", line, client);
+    else if (line && client)
+        text = PyUnicode_FromFormat("Error handling request %U", line);
+    Py_XDECREF(client);
+    Py_XDECREF(line);
+    return text;
+}
+
+bool cg_wsgi_told_to_leave(const struct cg_wsgi *w, PyObject *exception) {
+    return w->interrupted && (PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) ||
+                              PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt));
+}
+
+/* Logs the exception that is set, unless it is no fault of the application's. */
+static void report(const struct cg_wsgi *w, const struct cg_exchange *ex) {
+    PyObject *exception = cg_error_take();
+    if (PyErr_GivenExceptionMatches(exception, w->state->client_disconnected))
+        cg_log(CG_LOG_DEBUG, "Client disconnected: write() failed and the application ended");
+    else if (!cg_wsgi_told_to_leave(w, exception))
+        cg_error_log(w->state, CG_LOG_ERROR, headline(ex), exception);
+    Py_DECREF(exception);
+}
+
+static enum cg_app_result run_step(struct cg_wsgi *w, struct cg_call *call, step_fn step,
+                                   struct cg_chunk *ret_chunk) {
+    enum cg_app_result result = CG_APP_FAILED;
+    if (PyContext_Enter(call->context) == 0) {
+        result = step(w, call, ret_chunk);
+        if (result == CG_APP_FAILED)
+            report(w, call->ex);
+        if (PyContext_Exit(call->context) == 0)
+            return result;
+    }
+    report(w, call->ex);
+    return CG_APP_FAILED;
+}
+
+/* begin */
+
+static PyObject *call_application(struct cg_wsgi *w, struct cg_call *call) {
+    PyObject *env = cg_environ_new(&w->environ, call);
+    PyObject *start_response = env ? cg_call_lend(call, CG_LENT_START_RESPONSE) : NULL;
+    PyObject *result = NULL;
+    if (start_response) {
+        /* The record's reference could go away only at the end of the call. */
+        PyObject *args[] = {NULL, env, start_response};
+        result =
+            PyObject_Vectorcall(w->application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+    Py_XDECREF(env);
+    return result;
+}
+
+static bool is_array(PyObject *o) {
+    return PyList_CheckExact(o) || PyTuple_CheckExact(o);
+}
+
+static bool is_iterable(PyObject *o) {
+    return Py_TYPE(o)->tp_iter || PySequence_Check(o);
+}
+
+static enum cg_app_result begin_step(struct cg_wsgi *w, struct cg_call *call,
+                                     struct cg_chunk *unused) {
+    call->iterable = call_application(w, call);
+    if (!call->iterable)
+        return CG_APP_FAILED;
+    if (is_array(call->iterable))
+        return CG_APP_CHUNK;
+    if (!is_iterable(call->iterable)) {
+        PyErr_Format(PyExc_TypeError, "the application returned %.100s, not an iterable of bytes",
+                     Py_TYPE(call->iterable)->tp_name);
+        return CG_APP_FAILED;
+    }
+    call->iterator = PyObject_GetIter(call->iterable);
+    return call->iterator ? CG_APP_CHUNK : CG_APP_FAILED;
+}
+
+static enum cg_app_result begin(void *app, struct cg_exchange *ex) {
+    struct cg_wsgi *w = app;
+    struct cg_call *call = cg_call_take(&w->spare, w->state, ex);
+    if (!call) {
+        report(w, ex);
+        return CG_APP_FAILED;
+    }
+    ex->app_state = call;
+    /* A copy: what was set while the application was loaded can be seen, what a request sets dies
+     * with it. */
+    call->context = PyContext_CopyCurrent();
+    if (!call->context) {
+        report(w, ex);
+        return CG_APP_FAILED;
+    }
+    return run_step(w, call, begin_step, NULL);
+}
+
+/* next */
+
+/* The first byte, and the end, need a head. 0 or -1. */
+static int check_started(const struct cg_call *call) {
+    if (call->ex->response.started)
+        return 0;
+    PyErr_SetString(PyExc_AssertionError, "the application did not call start_response()");
+    return -1;
+}
+
+/* The next item: a new reference, or NULL at the end or with an exception. */
+static PyObject *next_item(struct cg_call *call, bool *ret_last) {
+    if (call->iterator)
+        return PyIter_Next(call->iterator);
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(call->iterable); /* a list may change meanwhile */
+    if (call->at >= n)
+        return NULL;
+    *ret_last = call->at + 1 == n;
+    return cg_py_ref(PySequence_Fast_GET_ITEM(call->iterable, call->at++));
+}
+
+/* A file behind wsgi.file_wrapper as a whole: 1; 0 when there is none to be sent that way; or -1.
+ */
+static int take_file(struct cg_wsgi *w, struct cg_call *call, struct cg_chunk *ret_chunk) {
+    if ((PyObject *)Py_TYPE(call->iterable) != w->state->file_wrapper_type || call->at > 0)
+        return 0;
+    call->at = 1;
+    int is_file = cg_file_wrapper_range(w->state, call->iterable, &ret_chunk->fd,
+                                        &ret_chunk->file_offset, &ret_chunk->file_len);
+    if (is_file <= 0)
+        return is_file;
+    const struct cg_response *r = &call->ex->response;
+    uint64_t wanted = r->length > r->body_bytes ? r->length - r->body_bytes : 0;
+    if (r->has_length && ret_chunk->file_len > wanted)
+        ret_chunk->file_len = wanted;
+    ret_chunk->last = true;
+    return 1;
+}
+
+static enum cg_app_result next_step(struct cg_wsgi *w, struct cg_call *call,
+                                    struct cg_chunk *ret_chunk) {
+    int is_file = take_file(w, call, ret_chunk);
+    if (is_file)
+        return is_file < 0 || check_started(call) < 0 ? CG_APP_FAILED : CG_APP_CHUNK;
+    PyObject *item = next_item(call, &ret_chunk->last);
+    if (!item)
+        return PyErr_Occurred() || check_started(call) < 0 ? CG_APP_FAILED : CG_APP_END;
+    call->chunk = item;
+    if (!PyBytes_Check(item)) {
+        PyErr_Format(PyExc_TypeError,
+                     "the application returned a %.100s chunk; WSGI bodies are bytes",
+                     Py_TYPE(item)->tp_name);
+        return CG_APP_FAILED;
+    }
+    ret_chunk->bytes = cg_slice_of(PyBytes_AS_STRING(item), (size_t)PyBytes_GET_SIZE(item));
+    /* An empty chunk says nothing: start_response() may still come. */
+    if ((ret_chunk->bytes.len > 0 || ret_chunk->last) && check_started(call) < 0)
+        return CG_APP_FAILED;
+    return CG_APP_CHUNK;
+}
+
+static enum cg_app_result next(void *app, struct cg_exchange *ex, struct cg_chunk *ret_chunk) {
+    struct cg_call *call = ex->app_state;
+    *ret_chunk = (struct cg_chunk){.fd = -1};
+    Py_CLEAR(call->chunk);
+    return run_step(app, call, next_step, ret_chunk);
+}
+
+/* end */
+
+static enum cg_app_result close_step(struct cg_wsgi *w, struct cg_call *call,
+                                     struct cg_chunk *unused) {
+    PyObject *close = PyObject_GetAttr(call->iterable, w->state->name[CG_NAME_CLOSE]);
+    if (!close) {
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError))
+            return CG_APP_FAILED;
+        PyErr_Clear();
+        return CG_APP_END;
+    }
+    PyObject *result = PyObject_CallNoArgs(close);
+    Py_DECREF(close);
+    Py_XDECREF(result);
+    return result ? CG_APP_END : CG_APP_FAILED;
+}
+
+static void end(void *app, struct cg_exchange *ex) {
+    struct cg_wsgi *w = app;
+    struct cg_call *call = ex->app_state;
+    if (!call)
+        return;
+    if (call->iterable && !is_array(call->iterable))
+        run_step(w, call, close_step, NULL);
+    Py_CLEAR(call->chunk);
+    Py_CLEAR(call->iterator);
+    Py_CLEAR(call->iterable);
+    Py_CLEAR(call->context);
+    cg_call_give_back(&w->spare, call);
+    ex->app_state = NULL;
+}
+
+const struct cg_app cg_wsgi_app = {begin, next, end};

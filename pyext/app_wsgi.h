@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The application table (server/http/app.h) filled with a WSGI callable.
+ */
+#ifndef CG_PYEXT_APP_WSGI_H
+#define CG_PYEXT_APP_WSGI_H
+
+#include "pyext/call.h"
+#include "pyext/environ.h"
+#include "pyext/py.h"
+#include "pyext/state.h"
+
+#include "server/http/app.h"
+
+#include <signal.h>
+
+/* The application context of a worker: what cg_wsgi_app's functions get. Embedded: zeroed, init in
+ * the worker, done. */
+struct cg_wsgi {
+    struct cg_state *state; /* borrowed; NULL before init */
+    PyObject *application;  /* strong */
+    struct cg_environ environ;
+    struct cg_call *spare;
+    volatile sig_atomic_t interrupted; /* a quick stop: SystemExit is ours, not the application's */
+};
+
+/* 0 or -1 with an exception. */
+int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application,
+                 const struct cg_settings *settings);
+void cg_wsgi_done(struct cg_wsgi *w);
+
+/* Whether an exception is the end that a quick stop asked for, and nothing to log. */
+bool cg_wsgi_told_to_leave(const struct cg_wsgi *w, PyObject *exception);
+
+/* All of its functions are called with the GIL held. */
+extern const struct cg_app cg_wsgi_app;
+
+#endif

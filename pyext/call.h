@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One call of the application: the Python side of a struct cg_exchange (its app_state), from begin
+ * to end, and the objects that are lent to the application meanwhile.
+ *
+ * Ownership: a lent object belongs to its call and points back to it. At the end the pointer is
+ * cut, so an object that the application kept is harmless: it reads as empty or raises. Objects
+ * that nobody kept stay with the record, and the record goes to the spare list: a request in the
+ * steady state allocates none of them.
+ */
+#ifndef CG_PYEXT_CALL_H
+#define CG_PYEXT_CALL_H
+
+#include "pyext/py.h"
+#include "pyext/state.h"
+
+#include "server/http/exchange.h"
+
+struct cg_wsgi;
+struct cg_call;
+
+enum cg_lent_kind {
+    CG_LENT_INPUT,
+    CG_LENT_START_RESPONSE,
+    CG_LENT_WRITE,
+    CG_LENT_EARLY_HINTS,
+    CG_LENT_CLIENT_GONE,
+    CG_LENT_CLIENT_SOCKET,
+    CG_LENT_N
+};
+
+/* What every lent object begins with. */
+struct cg_lent {
+    PyObject_HEAD struct cg_call *call; /* NULL outside an exchange */
+};
+
+struct cg_call {
+    struct cg_state *state; /* borrowed */
+    struct cg_exchange *ex; /* borrowed, from take to give_back */
+    struct cg_call *next_spare;
+    struct cg_lent *lent[CG_LENT_N]; /* strong, made when first asked for */
+    /* The rest is app_wsgi.c's; strong references, NULL when there is nothing. */
+    PyObject *context;  /* contextvars of this request */
+    PyObject *iterable; /* what the application returned */
+    PyObject *iterator; /* NULL for a list, a tuple or a file */
+    PyObject *chunk;    /* the bytes that the connection borrows */
+    Py_ssize_t at;      /* the next item of a list or tuple */
+};
+
+/* A record for this exchange, from *spare if there is one. NULL with MemoryError. */
+struct cg_call *cg_call_take(struct cg_call **spare, struct cg_state *state,
+                             struct cg_exchange *ex);
+
+/* Cuts the lent objects off and puts the record into *spare. */
+void cg_call_give_back(struct cg_call **spare, struct cg_call *call);
+
+void cg_call_free_spare(struct cg_call **spare);
+
+/* The call's object of this kind, borrowed. NULL with an exception. */
+PyObject *cg_call_lend(struct cg_call *call, enum cg_lent_kind kind);
+
+/* Makers of the lent objects, each in the file that implements it. New references or NULL. */
+PyObject *cg_input_new(struct cg_state *state);
+PyObject *cg_callable_new(struct cg_state *state, const char *name, vectorcallfunc function);
+PyObject *cg_client_socket_new(struct cg_state *state);
+
+/* tp_dealloc of lent objects that own nothing. */
+void cg_lent_dealloc(PyObject *self);
+
+/* The exchange ends: closes the Python socket, if one was made. */
+void cg_client_socket_close(struct cg_lent *lent);
+
+/* What the callables do; `self` is the lent object. */
+PyObject *cg_start_response(PyObject *self, PyObject *const *args, size_t nargsf,
+                            PyObject *kwnames);
+PyObject *cg_write(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+PyObject *cg_early_hints(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+PyObject *cg_client_gone(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+
+/* The call behind a callable, NULL with RuntimeError when its exchange is over. */
+struct cg_call *cg_callable_call(PyObject *self);
+
+/* -1 with TypeError unless there are from min to max positional arguments and no others. */
+int cg_callable_check_args(PyObject *self, size_t nargsf, PyObject *kwnames, Py_ssize_t min,
+                           Py_ssize_t max);
+
+#endif

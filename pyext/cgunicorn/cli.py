@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: MIT
+"""The command. Exit codes: 0, 1 for a configuration or an application that cannot be used, 2 for a
+wrong command line, and what the server itself ends with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cgunicorn import _cgunicorn
+from cgunicorn.config import Invocation, Layer
+from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
+from cgunicorn.kinds import BOOL, LIST, Setting
+from cgunicorn.runtime import Runtime
+from cgunicorn.settings import SECTIONS, SETTINGS
+
+#: The first that is set counts, the other is ignored.
+ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
+
+_EXIT_INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command with the arguments given, else with those of the process; returns the exit
+    code, in the master and in each worker process."""
+    try:
+        runtime = Runtime(invocation(sys.argv[1:] if argv is None else argv))
+        for warning in runtime.config.warnings:
+            print(f"Warning: {warning}", file=sys.stderr)
+        if runtime.config.print_config:
+            print(_printable(str(runtime.config)))
+        if runtime.config.print_config or runtime.config.check_config:
+            return _preload(runtime)
+        failed = runtime.config.preload_app and _preload(runtime)
+        return failed or _run(runtime)
+    except ConfigError as error:
+        return _complain(str(error), error.details)
+    except KeyboardInterrupt:
+        return _EXIT_INTERRUPTED
+
+
+def _preload(runtime: Runtime) -> int:
+    try:
+        runtime.preload()
+    except AppLoadError as error:
+        return _complain(str(error))
+    except Exception as error:  # noqa: BLE001 - the user's code may raise any
+        return _complain("Error while loading the application.", user_traceback(error))
+    return 0
+
+
+def _run(runtime: Runtime) -> int:
+    try:
+        return _cgunicorn.run(runtime.config, runtime)
+    except OSError as error:
+        return _complain(f"Can't open the log {error.filename!r}: {error.strerror}.")
+
+
+def _printable(text: str) -> str:
+    """Paths may have bytes, and values characters, that standard output cannot encode."""
+    encoding = sys.stdout.encoding
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _complain(sentence: str, details: str = "") -> int:
+    print(f"{details}Error: {sentence}", file=sys.stderr)
+    return 1
+
+
+# The command line
+
+
+class _Formatter(argparse.HelpFormatter):
+    """One line for each setting, however long: it is made to be searched."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=38, width=200)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        return f"{', '.join(action.option_strings)} {action.metavar or ''}".rstrip()
+
+
+class _Parser(argparse.ArgumentParser):
+    """`variable`: the environment variable that the arguments come from, if they do."""
+
+    variable = ""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(f"{message} (in {self.variable})" if self.variable else message)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        c = _cgunicorn
+        python = f"{platform.python_implementation()} {platform.python_version()}"
+        print(f"cgunicorn (version {c.version})")
+        print(f"llhttp {c.llhttp_version}, libuv {c.libuv_version}, {python}")
+        parser.exit()
+
+
+def invocation(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Invocation:
+    """What the user asked for, here and in the environment. SystemExit(2) after a message on
+    standard error for a wrong command line."""
+    app_spec, values = _parse(argv)
+    layers = [Layer("the command line", values)]
+    variable = next((v for v in ARGUMENT_VARIABLES if v in environ), None)
+    if variable:
+        layers.insert(0, Layer(variable, _parse(_split(environ[variable], variable), variable)[1]))
+    return Invocation(app_spec, tuple(layers), dict(environ), start_directory(environ))
+
+
+def start_directory(environ: Mapping[str, str]) -> str:
+    """The working folder; by the name that the shell has for it, which may be a symbolic link that
+    a deployment moves to a new release."""
+    directory, name = Path.cwd(), Path(environ.get("PWD", ""))
+    try:
+        same = name.is_absolute() and name.samefile(directory)
+    except OSError:
+        same = False
+    return str(name if same else directory)
+
+
+def _split(text: str, variable: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise ConfigError(f"{variable} can't be split into arguments: {error}.") from None
+
+
+def _parse(args: Sequence[str], variable: str = "") -> tuple[str | None, dict[str, object]]:
+    """The application and the settings that are given, by name, not validated."""
+    parser = build_parser()
+    parser.variable = variable
+    values = vars(parser.parse_args(args))
+    app_spec: str | None = values.pop("app")
+    return app_spec, values
+
+
+def build_parser() -> _Parser:
+    """The command line, from the settings table."""
+    only = ", ".join(s.name for s in SETTINGS.values() if s.config_file_only)
+    parser = _Parser(
+        prog="cgunicorn",
+        usage="%(prog)s [OPTIONS] [APP]",
+        description="Serves a WSGI application. APP is MODULE, MODULE:NAME or MODULE:FACTORY(...).",
+        epilog=f"In a configuration file only: {only}.",
+        formatter_class=_Formatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("-v", "--version", action=_Version, nargs=0, help="show versions and exit")
+    parser.add_argument("app", nargs="?", default=None, help=argparse.SUPPRESS)
+    for section in SECTIONS:
+        group = parser.add_argument_group(section)
+        for setting in SETTINGS.values():
+            if setting.section == section and setting.flags:
+                _add_flag(group, setting)
+    return parser
+
+
+def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
+    default = _default_text(setting)
+    help_line = f"{setting.help} [{default}]" if default else setting.help
+    help_line = help_line.replace("%", "%%")
+    if setting.kind is BOOL:
+        group.add_argument(
+            *setting.flags,
+            dest=setting.name,
+            action="store_const",
+            const=setting.flag_value,
+            help=help_line,
+        )
+        return
+    group.add_argument(
+        *setting.flags,
+        dest=setting.name,
+        action="append" if setting.kind is LIST else "store",
+        type=_argument_type(setting),
+        metavar=setting.meta or setting.kind.meta,
+        help=help_line,
+    )
+
+
+def _argument_type(setting: Setting) -> Callable[[str], object]:
+    if setting.kind.c_type != "int":
+        return str
+
+    def parse(text: str) -> object:
+        try:
+            return setting.kind.check(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+
+    return parse
+
+
+def _default_text(setting: Setting) -> str:
+    value = setting.default
+    if setting.default_text or value is None or setting.kind is BOOL:
+        return setting.default_text
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

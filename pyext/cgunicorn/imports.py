@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT
+"""Importing a module that the user named, with "there is no such module" told apart from the
+exceptions that the module's own code raises."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class NoSuchModuleError(Exception):
+    """The name is no module's. The text is a sentence without its full stop."""
+
+
+def import_module(name: str) -> ModuleType:
+    """NoSuchModuleError, or whatever the module's code raises."""
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise NoSuchModuleError(f"{name!r} is not the name of a module, as in package.module")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The module itself or a package that it is in, not one that it imports.
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise NoSuchModuleError(str(error)) from None
+        raise

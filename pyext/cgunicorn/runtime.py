@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""The Python side of a running server: what the C code calls for the configuration and the
+application."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from cgunicorn import _cgunicorn
+from cgunicorn.app_loader import load_app
+from cgunicorn.config import Config, Invocation, load
+from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
+from cgunicorn.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Runtime:
+    """Holds the newest configuration and the preloaded applications. Made once, in the master;
+    each worker has its copy from the fork."""
+
+    config: Config
+
+    def __init__(self, invocation: Invocation) -> None:
+        """Reads the configuration and makes the process as it says. ConfigError."""
+        self._invocation = invocation
+        self._surroundings = Surroundings(invocation.directory)
+        self._preloaded: dict[str, WSGIApplication] = {}  # by app spec
+        self.config = self._read()
+
+    def preload(self) -> None:
+        """Loads the application in this process, once. AppLoadError, or what its code raises."""
+        self._preload(self.config)
+
+    def boot(self, config: Config) -> WSGIApplication:
+        """The application, for a new worker of the generation with this configuration: the old one
+        goes on when the arbiter has given a newer one up. AppLoadError, or what its code raises."""
+        if config is not self.config:
+            self._surroundings.restore()
+            self._surroundings.apply(config)
+        spec = config.app_spec
+        return self._preloaded[spec] if spec in self._preloaded else load_app(spec)
+
+    def reload(self) -> Config | None:
+        """Reads the configuration anew; None when that fails, after logging why: everything is
+        then as before."""
+        try:
+            config = self._read()
+            if config.preload_app:
+                self._preload(config)
+        except ConfigError as error:
+            self._stay(str(error), error.details)
+        except AppLoadError as error:
+            self._stay(str(error))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise any
+            self._stay("Error while loading the application.", user_traceback(error))
+        else:
+            self.config = config
+            for warning in config.warnings:
+                _cgunicorn.log(logging.WARNING, warning)
+            return config
+        return None
+
+    def _read(self) -> Config:
+        self._surroundings.restore()
+        config = load(self._invocation)
+        self._surroundings.apply(config)
+        return config
+
+    def _preload(self, config: Config) -> None:
+        if config.app_spec not in self._preloaded:
+            self._preloaded[config.app_spec] = load_app(config.app_spec)
+
+    def _stay(self, why: str, details: str = "") -> None:
+        """Goes back to the configuration in force."""
+        _cgunicorn.log(logging.ERROR, f"{why}\n{details}".rstrip())
+        with contextlib.suppress(ConfigError):  # a folder that is gone: nothing better to be had
+            self._surroundings.restore()
+        with contextlib.suppress(ConfigError):
+            self._surroundings.apply(self.config)

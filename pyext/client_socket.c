@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * gunicorn.socket: stands for the client's connection and becomes a socket.socket on a duplicate of
+ * its descriptor when an attribute is first asked for. The object owns that socket and closes it
+ * at the end of the exchange; the connection's own descriptor stays the driver's.
+ */
+#include "pyext/call.h"
+
+#include "server/base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+struct client_socket {
+    struct cg_lent lent;
+    PyObject *socket; /* strong; NULL until asked for */
+};
+
+/* The connection is non-blocking for the driver's sake and the mode is shared with every duplicate.
+ * With a time-out Python waits for readiness itself, so the application sees a blocking socket. */
+static const double as_good_as_blocking_s = 365.0 * 24 * 3600;
+
+PyObject *cg_client_socket_new(struct cg_state *state) {
+    struct client_socket *s =
+        PyObject_New(struct client_socket, (PyTypeObject *)state->client_socket_type);
+    if (!s)
+        return NULL;
+    s->lent.call = NULL;
+    s->socket = NULL;
+    return (PyObject *)s;
+}
+
+/* socket.socket(fileno=fd), which then owns fd. NULL with an exception. */
+static PyObject *socket_from(int fd) {
+    PyObject *module = PyImport_ImportModule("socket");
+    PyObject *class = module ? PyObject_GetAttrString(module, "socket") : NULL;
+    PyObject *args = class ? PyTuple_New(0) : NULL;
+    PyObject *kwargs = args ? Py_BuildValue("{si}", "fileno", fd) : NULL;
+    PyObject *socket = kwargs ? PyObject_Call(class, args, kwargs) : NULL;
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(class);
+    Py_XDECREF(module);
+    return socket;
+}
+
+static int materialise(struct client_socket *s) {
+    int fd = fcntl(s->lent.call->ex->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    PyObject *socket = socket_from(fd);
+    if (!socket) {
+        cg_fd_close(&fd);
+        return -1;
+    }
+    PyObject *done = PyObject_CallMethod(socket, "settimeout", "d", as_good_as_blocking_s);
+    if (!done) {
+        Py_DECREF(socket);
+        return -1;
+    }
+    Py_DECREF(done);
+    s->socket = socket;
+    return 0;
+}
+
+static bool is_dunder(PyObject *name) {
+    return PyUnicode_GET_LENGTH(name) > 2 && PyUnicode_READ_CHAR(name, 0) == '_' &&
+           PyUnicode_READ_CHAR(name, 1) == '_';
+}
+
+static PyObject *socket_getattro(PyObject *self, PyObject *name) {
+    struct client_socket *s = (struct client_socket *)self;
+    /* isinstance() and the like ask for these, of every object: that alone must not cost a socket.
+     */
+    if (is_dunder(name))
+        return PyObject_GenericGetAttr(self, name);
+    if (!s->lent.call) {
+        errno = EBADF;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    if (!s->socket && materialise(s) < 0)
+        return NULL;
+    return PyObject_GetAttr(s->socket, name);
+}
+
+void cg_client_socket_close(struct cg_lent *lent) {
+    struct client_socket *s = (struct client_socket *)lent;
+    if (!s->socket)
+        return;
+    PyObject *closed = PyObject_CallMethod(s->socket, "close", NULL);
+    if (!closed)
+        PyErr_WriteUnraisable(s->socket);
+    Py_XDECREF(closed);
+    Py_CLEAR(s->socket);
+    cg_fd_set_nonblocking(lent->call->ex->fd, true); /* in case the application changed it */
+}
+
+static void socket_dealloc(PyObject *self) {
+    Py_CLEAR(((struct client_socket *)self)->socket);
+    cg_lent_dealloc(self);
+}
+
+static PyObject *socket_repr(PyObject *self) {
+    const struct client_socket *s = (const struct client_socket *)self;
+    return s->socket ? PyObject_Repr(s->socket)
+                     : PyUnicode_FromFormat("<cgunicorn client socket at %p>", (void *)self);
+}
+
+PyObject *cg_client_socket_type_new(PyObject *module) {
+    static PyType_Slot slots[] = {
+        {Py_tp_doc, "The client's connection; every attribute is that of a socket.socket."},
+        {Py_tp_new, cg_type_refuse_new},
+        {Py_tp_dealloc, socket_dealloc},
+        {Py_tp_repr, socket_repr},
+        {Py_tp_getattro, socket_getattro},
+        {0, NULL},
+    };
+    static PyType_Spec spec = {
+        .name = "cgunicorn._cgunicorn.ClientSocket",
+        .basicsize = sizeof(struct client_socket),
+        .flags = CG_TYPE_FLAGS,
+        .slots = slots,
+    };
+    return PyType_FromModuleAndSpec(module, &spec, NULL);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The cache of environ keys. It owns the keys in it and nothing else; used with the GIL held.
+ *
+ * The keys are not interned: since CPython 3.12 an interned string may live for ever, and the names
+ * come from clients.
+ */
+#include "pyext/header_key.h"
+
+void cg_header_keys_done(struct cg_header_keys *keys) {
+    for (size_t i = 0; i < CG_HEADER_KEYS_N; i++)
+        Py_CLEAR(keys->at[i].key);
+}
+
+static char key_char(char c) {
+    if (c >= 'a' && c <= 'z')
+        return (char)(c - 'a' + 'A');
+    return c == '-' ? '_' : c;
+}
+
+static PyObject *make_key(struct cg_slice name) {
+    static const char prefix[] = {'H', 'T', 'T', 'P', '_'};
+    char *text = PyMem_Malloc(sizeof(prefix) + name.len);
+    if (!text)
+        return PyErr_NoMemory();
+    memcpy(text, prefix, sizeof(prefix));
+    for (size_t i = 0; i < name.len; i++)
+        text[sizeof(prefix) + i] = key_char(name.at[i]);
+    PyObject *key = PyUnicode_DecodeLatin1(text, (Py_ssize_t)(sizeof(prefix) + name.len), NULL);
+    PyMem_Free(text);
+    return key;
+}
+
+/* FNV-1a. Whoever finds colliding names wins a cache miss for each. */
+static size_t place_of(struct cg_slice name) {
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < name.len; i++)
+        h = (h ^ (unsigned char)name.at[i]) * 16777619u;
+    return (h ^ h >> 15) & (CG_HEADER_KEYS_N - 1);
+}
+
+PyObject *cg_header_keys_get(struct cg_header_keys *keys, struct cg_slice name) {
+    if (name.len > CG_HEADER_KEY_NAME_MAX)
+        return make_key(name);
+    size_t i = place_of(name);
+    if (keys->at[i].key && cg_slice_eq(name, cg_slice_of(keys->at[i].name, keys->at[i].name_len)))
+        return cg_py_ref(keys->at[i].key);
+    PyObject *key = make_key(name);
+    if (!key)
+        return NULL;
+    memcpy(keys->at[i].name, name.at, name.len);
+    keys->at[i].name_len = (uint8_t)name.len;
+    Py_XSETREF(keys->at[i].key, cg_py_ref(key));
+    return key;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The extension module cgunicorn._cgunicorn, and the one place where the three tables meet: run()
+ * gives the arbiter the Python runtime and the worker, and the worker the WSGI application. The
+ * only state is the module's (state.h).
+ */
+#include "pyext/app_wsgi.h"
+#include "pyext/runtime.h"
+#include "pyext/settings.h"
+
+#include "server/arbiter/arbiter.h"
+#include "server/base/log.h"
+#include "server/http/parser.h"
+#include "server/net/bind.h"
+#include "workers/worker.h"
+
+#include <errno.h>
+
+enum { SENTENCE_MAX = 512 };
+
+static int open_logs(const struct cg_settings *settings) {
+    const char *path = NULL;
+    int rc = cg_log_open(settings->errorlog, settings->accesslog, settings->loglevel, &path);
+    if (rc == 0)
+        return 0;
+    errno = -rc;
+    PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+    return -1;
+}
+
+/* Signals are the main thread's in Python, and fork keeps the calling thread only. 0 or -1. */
+static int check_main_thread(void) {
+    PyObject *module = PyImport_ImportModule("threading");
+    PyObject *current = module ? PyObject_CallMethod(module, "current_thread", NULL) : NULL;
+    PyObject *main = current ? PyObject_CallMethod(module, "main_thread", NULL) : NULL;
+    int rc = main && current == main ? 0 : -1;
+    if (main && current != main)
+        PyErr_SetString(PyExc_RuntimeError, "run() must be called in the main thread");
+    Py_XDECREF(main);
+    Py_XDECREF(current);
+    Py_XDECREF(module);
+    return rc;
+}
+
+static PyObject *module_run(PyObject *module, PyObject *args) {
+    PyObject *config, *runtime;
+    if (!PyArg_ParseTuple(args, "OO:run", &config, &runtime))
+        return NULL;
+    if (check_main_thread() < 0)
+        return NULL;
+    struct cg_settings *settings = cg_settings_new(config);
+    if (!settings)
+        return NULL;
+    if (open_logs(settings) < 0) {
+        cg_settings_free(settings);
+        return NULL;
+    }
+    struct cg_host host = {.state = PyModule_GetState(module), .runtime = runtime};
+    struct cg_worker_app app = {.app = &cg_wsgi_app, .ctx = &host.wsgi};
+    cg_host_flush();
+    struct cg_arbiter_result result =
+        cg_arbiter_run(settings, &cg_python_runtime, &host, cg_worker_main, &app);
+    cg_host_done(&host);
+    cg_settings_free(settings);
+    return PyLong_FromLong(result.exit_code);
+}
+
+/* "http://127.0.0.1:8000", as the listener will be called once it is open. */
+static PyObject *bind_name(const struct cg_bind *bind) {
+    switch (bind->kind) {
+    case CG_BIND_UNIX:
+        return PyUnicode_FromFormat("unix:%s", bind->path);
+    case CG_BIND_FD:
+        return PyUnicode_FromFormat("fd://%d", bind->fd);
+    case CG_BIND_TCP:
+        break;
+    }
+    const char *host = bind->host[0] ? bind->host : "0.0.0.0";
+    const char *format = strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d";
+    return PyUnicode_FromFormat(format, host, (int)bind->port);
+}
+
+static PyObject *module_parse_bind(PyObject *module, PyObject *args) {
+    const char *text;
+    if (!PyArg_ParseTuple(args, "s:parse_bind", &text))
+        return NULL;
+    struct cg_bind bind;
+    char sentence[SENTENCE_MAX];
+    if (cg_bind_parse(text, &bind, sentence, sizeof(sentence)) < 0) {
+        PyErr_SetString(PyExc_ValueError, sentence);
+        return NULL;
+    }
+    return bind_name(&bind);
+}
+
+/* The levels of Python's logging. */
+static enum cg_log_level level_from_python(int level) {
+    if (level >= 50)
+        return CG_LOG_CRITICAL;
+    if (level >= 40)
+        return CG_LOG_ERROR;
+    if (level >= 30)
+        return CG_LOG_WARNING;
+    return level >= 20 ? CG_LOG_INFO : CG_LOG_DEBUG;
+}
+
+static PyObject *module_log(PyObject *module, PyObject *args) {
+    int level;
+    PyObject *message;
+    if (!PyArg_ParseTuple(args, "iU:log", &level, &message))
+        return NULL;
+    PyObject *bytes = PyUnicode_AsEncodedString(message, "utf-8", "backslashreplace");
+    if (!bytes)
+        return NULL;
+    cg_log_text(level_from_python(level),
+                cg_slice_of(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)));
+    Py_DECREF(bytes);
+    Py_RETURN_NONE;
+}
+
+static int add_constants(PyObject *module, const struct cg_state *state) {
+    const struct {
+        const char *name;
+        PyObject *value; /* a new reference, or NULL with an exception */
+    } rows[] = {
+        {"version", PyUnicode_FromString(CG_VERSION)},
+        {"llhttp_version", PyUnicode_FromString(cg_parser_llhttp_version())},
+        {"libuv_version", PyUnicode_FromString(cg_worker_libuv_version())},
+        {"setting_fields", cg_settings_fields()},
+        {"ErrorStream", cg_py_ref(state->error_stream_type)},
+        {"FileWrapper", cg_py_ref(state->file_wrapper_type)},
+        {"ClientDisconnected", cg_py_ref(state->client_disconnected)},
+    };
+    PyObject *dict = PyModule_GetDict(module);
+    int rc = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rc < 0 || !rows[i].value || PyDict_SetItemString(dict, rows[i].name, rows[i].value) < 0)
+            rc = -1;
+        Py_XDECREF(rows[i].value);
+    }
+    return rc;
+}
+
+static int module_exec(PyObject *module) {
+    struct cg_state *state = PyModule_GetState(module);
+    if (cg_state_init(state, module) < 0)
+        return -1;
+    return add_constants(module, state);
+}
+
+static int module_traverse(PyObject *module, visitproc visit, void *arg) {
+    return cg_state_traverse(PyModule_GetState(module), visit, arg);
+}
+
+static int module_clear(PyObject *module) {
+    cg_state_clear(PyModule_GetState(module));
+    return 0;
+}
+
+static void module_free(void *module) {
+    module_clear(module);
+}
+
+static PyMethodDef module_methods[] = {
+    {"run", module_run, METH_VARARGS,
+     "run(settings, runtime, /) -> int: serves; the exit code, in the arbiter and in each worker."},
+    {"parse_bind", module_parse_bind, METH_VARARGS,
+     "parse_bind(text, /) -> str: the display name of a bind string; ValueError when it is none."},
+    {"log", module_log, METH_VARARGS,
+     "log(level, message, /): a line in the error log, at one of logging's levels."},
+    {0},
+};
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    /* The logs and the signal handlers belong to the process. */
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef module_def = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "cgunicorn._cgunicorn",
+    .m_doc = "The binding between CPython and the server in C.",
+    .m_size = sizeof(struct cg_state),
+    .m_methods = module_methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC PyInit__cgunicorn(void);
+
+PyMODINIT_FUNC PyInit__cgunicorn(void) {
+    return PyModuleDef_Init(&module_def);
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * CPython as the arbiter and the workers see it: forking, the interpreter lock, booting an
+ * application, interrupting it. All functions but interrupt() are called in the main thread or in a
+ * thread of the driver, with the GIL held; wait_begin releases it and wait_end takes it.
+ */
+#include "pyext/runtime.h"
+
+#include "pyext/error.h"
+#include "pyext/settings.h"
+
+#include "server/base/log.h"
+
+#include <signal.h>
+
+/* Fork */
+
+static void flush_stream(const char *name) {
+    PyObject *stream = PySys_GetObject(name); /* borrowed */
+    if (!stream || stream == Py_None)
+        return;
+    Py_INCREF(stream);
+    PyObject *result = PyObject_CallMethod(stream, "flush", NULL);
+    if (!result)
+        PyErr_Clear(); /* a closed or full stream is no reason not to start */
+    Py_XDECREF(result);
+    Py_DECREF(stream);
+}
+
+void cg_host_flush(void) {
+    flush_stream("stdout");
+    flush_stream("stderr");
+}
+
+static void before_fork(void *rt) {
+    cg_host_flush();
+    PyOS_BeforeFork();
+}
+
+static void after_fork_parent(void *rt) {
+    PyOS_AfterFork_Parent();
+}
+
+static void after_fork_child(void *rt) {
+    PyOS_AfterFork_Child();
+}
+
+/* The interpreter lock */
+
+static void wait_begin(void *rt) {
+    PyEval_SaveThread();
+}
+
+static void wait_end(void *rt) {
+    PyEval_RestoreThread(PyGILState_GetThisThreadState());
+}
+
+/* Reload */
+
+static const struct cg_settings *reload(void *rt) {
+    struct cg_host *h = rt;
+    struct cg_settings *settings = NULL;
+    PyObject *config = PyObject_CallMethod(h->runtime, "reload", NULL);
+    if (config && config != Py_None)
+        settings = cg_settings_new(config);
+    Py_XDECREF(config);
+    if (PyErr_Occurred()) {
+        PyObject *exception = cg_error_take();
+        cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString("Exception while reloading"),
+                     exception);
+        Py_DECREF(exception);
+    }
+    return settings;
+}
+
+static void free_settings(void *rt, const struct cg_settings *settings) {
+    cg_settings_free((struct cg_settings *)settings); /* made by reload() above */
+}
+
+/* Boot */
+
+/* The Python-level handler of SIGINT in a worker, run by the interpreter after interrupt(). */
+static PyObject *on_interrupt(PyObject *self, PyObject *args) {
+    PyErr_SetNone(PyExc_SystemExit);
+    return NULL;
+}
+
+static PyMethodDef on_interrupt_def = {"interrupted", on_interrupt, METH_VARARGS,
+                                       "Leaves the application on a quick stop."};
+
+/* signal.signal(number, handler) for Python's own table only: the C handler that stands, the
+ * worker's, is put back. 0 or -1. */
+static int set_handler(PyObject *module, int number, PyObject *handler) {
+    sigset_t all, mask;
+    struct sigaction action;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &mask);
+    sigaction(number, NULL, &action);
+    PyObject *before = PyObject_CallMethod(module, "signal", "iO", number, handler);
+    sigaction(number, &action, NULL);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    Py_XDECREF(before);
+    return before ? 0 : -1;
+}
+
+/* Python functions that handled signals in the arbiter's process have no C handler any more: nobody
+ * should find them in the table and call them. */
+static int forget_handlers(PyObject *module) {
+    PyObject *by_default = PyObject_GetAttrString(module, "SIG_DFL");
+    int rc = by_default ? 0 : -1;
+    for (int number = 1; rc == 0 && number < NSIG; number++) {
+        PyObject *handler = PyObject_CallMethod(module, "getsignal", "i", number);
+        if (!handler)
+            rc = -1;
+        else if (PyCallable_Check(handler))
+            rc = set_handler(module, number, by_default);
+        Py_XDECREF(handler);
+    }
+    Py_XDECREF(by_default);
+    return rc;
+}
+
+/* PyErr_SetInterrupt() runs Python's handler of SIGINT, so ours goes there. */
+static int install_interrupt(void) {
+    PyObject *module = PyImport_ImportModule("signal");
+    PyObject *handler = module ? PyCFunction_New(&on_interrupt_def, NULL) : NULL;
+    int rc = -1;
+    if (handler && forget_handlers(module) == 0)
+        rc = set_handler(module, SIGINT, handler);
+    Py_XDECREF(handler);
+    Py_XDECREF(module);
+    return rc;
+}
+
+/* Crashes and ABRT (the arbiter's to a stuck worker) dump the stacks of all threads into the error
+ * log. If the arbiter had it on, its handlers are gone since the fork while it believes them there:
+ * hence off and on. */
+static int enable_faulthandler(void) {
+    PyObject *module = PyImport_ImportModule("faulthandler");
+    PyObject *off = module ? PyObject_CallMethod(module, "disable", NULL) : NULL;
+    PyObject *on =
+        off ? PyObject_CallMethod(module, "enable", "iO", cg_log_error_fd(), Py_True) : NULL;
+    int rc = on ? 0 : -1;
+    Py_XDECREF(on);
+    Py_XDECREF(off);
+    Py_XDECREF(module);
+    return rc;
+}
+
+/* Whether it is a cgunicorn.errors.AppLoadError: 1, 0, or 0 too when that cannot be imported. */
+static bool is_app_load_error(PyObject *exception) {
+    PyObject *module = PyImport_ImportModule("cgunicorn.errors");
+    PyObject *type = module ? PyObject_GetAttrString(module, "AppLoadError") : NULL;
+    bool matches = type && PyErr_GivenExceptionMatches(exception, type);
+    PyErr_Clear();
+    Py_XDECREF(type);
+    Py_XDECREF(module);
+    return matches;
+}
+
+/* The exception that is set becomes an exit code and a message. */
+static enum cg_exit boot_failed(struct cg_host *h) {
+    PyObject *exception = cg_error_take();
+    enum cg_exit code = CG_EXIT_WORKER_BOOT;
+    if (is_app_load_error(exception)) {
+        code = CG_EXIT_APP_LOAD;
+        PySys_FormatStderr("%S\n", exception);
+        cg_host_flush();
+    } else if (!cg_wsgi_told_to_leave(&h->wsgi, exception)) {
+        cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString("Exception in worker process"),
+                     exception);
+    }
+    Py_DECREF(exception);
+    return code;
+}
+
+static enum cg_exit boot(void *rt, const struct cg_settings *settings) {
+    struct cg_host *h = rt;
+    if (install_interrupt() < 0 || enable_faulthandler() < 0)
+        return boot_failed(h);
+    PyObject *application =
+        PyObject_CallMethod(h->runtime, "boot", "O", cg_settings_config(settings));
+    if (!application)
+        return boot_failed(h);
+    int rc = cg_wsgi_init(&h->wsgi, h->state, application, settings);
+    Py_DECREF(application);
+    return rc < 0 ? boot_failed(h) : CG_EXIT_OK;
+}
+
+/* Signals */
+
+static void interrupt(void *rt) {
+    struct cg_host *h = rt;
+    h->wsgi.interrupted = 1;
+    PyErr_SetInterrupt(); /* async-signal-safe: it sets a flag for the interpreter */
+}
+
+static void poll(void *rt) {
+    struct cg_host *h = rt;
+    if (PyErr_CheckSignals() == 0)
+        return;
+    PyObject *exception = cg_error_take();
+    if (!cg_wsgi_told_to_leave(&h->wsgi, exception))
+        cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString("Exception in a signal handler"),
+                     exception);
+    Py_DECREF(exception);
+}
+
+void cg_host_done(struct cg_host *h) {
+    poll(h); /* an interrupt that came too late must not break the interpreter's own end */
+    cg_wsgi_done(&h->wsgi);
+}
+
+const struct cg_runtime cg_python_runtime = {
+    .before_fork = before_fork,
+    .after_fork_parent = after_fork_parent,
+    .after_fork_child = after_fork_child,
+    .wait_begin = wait_begin,
+    .wait_end = wait_end,
+    .reload = reload,
+    .free_settings = free_settings,
+    .boot = boot,
+    .interrupt = interrupt,
+    .poll = poll,
+};

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The runtime table (server/arbiter/runtime.h) filled with CPython.
+ */
+#ifndef CG_PYEXT_RUNTIME_H
+#define CG_PYEXT_RUNTIME_H
+
+#include "pyext/app_wsgi.h"
+#include "pyext/py.h"
+#include "pyext/state.h"
+
+#include "server/arbiter/runtime.h"
+
+/* What the table's functions get: one per _cgunicorn.run(), on its stack. */
+struct cg_host {
+    struct cg_state *state; /* borrowed */
+    PyObject *runtime;      /* borrowed: the Python Runtime object */
+    struct cg_wsgi wsgi;    /* empty until boot, and in the arbiter for ever */
+};
+
+extern const struct cg_runtime cg_python_runtime;
+
+/* What Python's own buffers hold goes out, so that a fork does not double it. */
+void cg_host_flush(void);
+
+/* After the arbiter has returned, in both processes. */
+void cg_host_done(struct cg_host *h);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Building and clearing of the module's state. Nothing here runs per request.
+ */
+#include "pyext/state.h"
+
+#include "pyext/call.h"
+
+static const char *const names[CG_NAME_N] = {
+#define CG_NAME(id, text) [CG_NAME_##id] = (text),
+#include "pyext/names.def"
+#undef CG_NAME
+};
+
+static const char *const field_keys[CG_FIELD_N] = {
+#define CG_FIELD(id, name, environ_key) [CG_FIELD_##id] = (environ_key),
+#include "server/http/field.def"
+#undef CG_FIELD
+};
+
+static int intern_all(struct cg_state *state) {
+    for (int i = 0; i < CG_NAME_N; i++) {
+        state->name[i] = PyUnicode_InternFromString(names[i]);
+        if (!state->name[i])
+            return -1;
+    }
+    for (int i = 0; i < CG_FIELD_N; i++) {
+        if (!field_keys[i])
+            continue;
+        state->field_key[i] = PyUnicode_InternFromString(field_keys[i]);
+        if (!state->field_key[i])
+            return -1;
+    }
+    return 0;
+}
+
+static int make_types(struct cg_state *state, PyObject *module) {
+    const struct {
+        PyObject **at;
+        PyObject *(*make)(PyObject *module);
+    } types[] = {
+        {&state->input_type, cg_input_type_new},
+        {&state->callable_type, cg_callable_type_new},
+        {&state->client_socket_type, cg_client_socket_type_new},
+        {&state->error_stream_type, cg_error_stream_type_new},
+        {&state->file_wrapper_type, cg_file_wrapper_type_new},
+    };
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        *types[i].at = types[i].make(module);
+        if (!*types[i].at)
+            return -1;
+    }
+    state->client_disconnected = PyErr_NewExceptionWithDoc(
+        "cgunicorn._cgunicorn.ClientDisconnected",
+        "The client is gone: raised by write(). An application that lets it pass ends its request "
+        "without a traceback in the log.",
+        PyExc_BrokenPipeError, NULL);
+    return state->client_disconnected ? 0 : -1;
+}
+
+/* A new reference to module.attribute, or NULL. */
+static PyObject *import_from(const char *module_name, const char *attribute) {
+    PyObject *module = PyImport_ImportModule(module_name);
+    if (!module)
+        return NULL;
+    PyObject *o = PyObject_GetAttrString(module, attribute);
+    Py_DECREF(module);
+    return o;
+}
+
+static int import_all(struct cg_state *state) {
+    state->io_base = import_from("io", "IOBase");
+    if (!state->io_base)
+        return -1;
+    state->file_io = import_from("io", "FileIO");
+    if (!state->file_io)
+        return -1;
+    state->format_exception = import_from("traceback", "format_exception");
+    return state->format_exception ? 0 : -1;
+}
+
+int cg_state_init(struct cg_state *state, PyObject *module) {
+    if (intern_all(state) < 0 || make_types(state, module) < 0 || import_all(state) < 0)
+        return -1;
+    state->empty_input = cg_input_new(state);
+    return state->empty_input ? 0 : -1;
+}
+
+int cg_state_traverse(struct cg_state *state, visitproc visit, void *arg) {
+#define CG_STATE_OBJECT(name) Py_VISIT(state->name);
+    CG_STATE_OBJECTS(CG_STATE_OBJECT)
+#undef CG_STATE_OBJECT
+    return 0;
+}
+
+void cg_state_clear(struct cg_state *state) {
+#define CG_STATE_OBJECT(name) Py_CLEAR(state->name);
+    CG_STATE_OBJECTS(CG_STATE_OBJECT)
+#undef CG_STATE_OBJECT
+    for (int i = 0; i < CG_NAME_N; i++)
+        Py_CLEAR(state->name[i]);
+    for (int i = 0; i < CG_FIELD_N; i++)
+        Py_CLEAR(state->field_key[i]);
+    cg_header_keys_done(&state->header_keys);
+}
+
+PyObject *cg_type_refuse_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyErr_Format(PyExc_TypeError, "cannot create '%.100s' instances", type->tp_name);
+    return NULL;
+}
