@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Ten thousand requests leave objects, memory and descriptors where they were."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from harness import Client, Server
+
+Serve = Callable[..., Server]
+
+APP = """
+import gc, io, sys
+
+class Body:
+    def __iter__(self): return iter([b"a", b"b"])
+    def close(self): pass
+
+def failing():
+    yield b"begun"
+    raise RuntimeError("expected")
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/objects":
+        gc.collect()
+        start_response("200 OK", [])
+        blocks = sys.getallocatedblocks()
+        return [f"{len(gc.get_objects())} {blocks}".encode()]
+    if path == "/input":
+        environ["wsgi.input"].readline()
+    if path == "/raise":
+        raise RuntimeError("expected")
+    if path == "/bad":
+        start_response("200 OK", [("X", "a\\r\\nb")])
+    if path == "/retry":
+        try:
+            1 // 0
+        except ZeroDivisionError:
+            start_response("500 Sorry", [], sys.exc_info())
+        return [b"sorry"]
+    if path == "/socket":
+        environ["gunicorn.socket"].getpeername()
+    write = start_response("200 OK", [("X-Path", path)])
+    if path == "/write":
+        write(b"w")
+    if path == "/generator":
+        return (c for c in (b"a", b"b"))
+    if path == "/failing":
+        return failing()
+    if path == "/close":
+        return Body()
+    if path == "/file":
+        return environ["wsgi.file_wrapper"](open(__file__, "rb"))
+    if path == "/stream":
+        return environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 10000))
+    return [b"hello"]
+"""
+PATHS = "/ /input /raise /bad /retry /socket /write /generator /failing /close /file /stream".split()
+REQUESTS = 10_000
+#: Caches fill and lists grow a little; a leak of one object per request would show as thousands.
+SLACK_OBJECTS, SLACK_KIB = 200, 4096
+
+
+def one(server: Server, path: str, body: bytes) -> bytes:
+    with server.connect() as client:
+        length = f"Content-Length: {len(body)}\r\n" if body else ""
+        head = f"GET {path} HTTP/1.1\r\nHost: a\r\nCookie: c=1\r\n{length}\r\n"
+        client.send(head.encode() + body)
+        return client.rest()
+
+
+def measure(server: Server) -> tuple[int, int, int, int]:
+    """Objects, allocated blocks, resident KiB and descriptors of the one worker."""
+    objects, blocks = map(int, one(server, "/objects", b"").rpartition(b"\r\n")[2].split())
+    (worker,) = server.workers()
+    status = Path(f"/proc/{worker}/status").read_text()
+    rss = int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
+    return objects, blocks, rss, len(os.listdir(f"/proc/{worker}/fd"))
+
+
+def test_nothing_leaks(serve: Serve, worker_class: str) -> None:
+    server = serve(APP, "-k", worker_class, "--error-logfile", "/dev/null", wait=False,
+                   bind="unix:app.sock")
+    import socket
+
+    from harness import poll
+
+    def connect() -> Client:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(60)
+        sock.connect(str(server.directory / "app.sock"))
+        return Client(sock)
+
+    server.connect = connect  # type: ignore[method-assign]
+    poll((server.directory / "app.sock").is_socket, "listening")
+
+    def round_of(n: int) -> None:
+        for i in range(n):
+            one(server, PATHS[i % len(PATHS)], b"line\nrest" if i % 3 else b"")
+
+    round_of(1000)
+    before = measure(server)
+    round_of(REQUESTS)
+    after = measure(server)
+    told = f"before {before}, after {after}"
+    assert after[0] - before[0] < SLACK_OBJECTS, told
+    assert after[1] - before[1] < SLACK_OBJECTS * 5, told
+    assert after[2] - before[2] < SLACK_KIB, told
+    assert after[3] == before[3], told

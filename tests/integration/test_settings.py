@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: MIT
+"""The settings table: agrees with the C side and with Gunicorn, and validates."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from cgunicorn import _cgunicorn
+from cgunicorn.kinds import INT64_MAX, Setting
+from cgunicorn.settings import SECTIONS, SETTINGS
+
+ROWS = SETTINGS.values()
+
+#: Flags and default as Gunicorn has them; where the default differs, on purpose, it is None here.
+GUNICORN = {
+    "config": ("-c --config", None),
+    "wsgi_app": ("", None),
+    "bind": ("-b --bind", ("127.0.0.1:8000",)),
+    "backlog": ("--backlog", 2048),
+    "workers": ("-w --workers", 1),
+    "worker_class": ("-k --worker-class", "sync"),
+    "threads": ("--threads", 1),
+    "worker_connections": ("--worker-connections", 1000),
+    "max_requests": ("--max-requests", 0),
+    "max_requests_jitter": ("--max-requests-jitter", 0),
+    "timeout": ("-t --timeout", 30),
+    "graceful_timeout": ("--graceful-timeout", 30),
+    "keepalive": ("--keep-alive", None),
+    "limit_request_line": ("--limit-request-line", 4094),
+    "limit_request_fields": ("--limit-request-fields", 100),
+    "limit_request_field_size": ("--limit-request-field_size", 8190),
+    "check_config": ("--check-config", False),
+    "print_config": ("--print-config", False),
+    "preload_app": ("--preload", False),
+    "sendfile": ("--no-sendfile", True),
+    "chdir": ("--chdir", None),
+    "raw_env": ("-e --env", ()),
+    "worker_tmp_dir": ("--worker-tmp-dir", None),
+    "umask": ("-m --umask", 0),
+    "tmp_upload_dir": ("", None),
+    "pythonpath": ("--pythonpath", None),
+    "accesslog": ("--access-logfile", None),
+    "access_log_format": (
+        "--access-logformat",
+        '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"',
+    ),
+    "errorlog": ("--error-logfile --log-file", "-"),
+    "loglevel": ("--log-level", "info"),
+}
+
+#: Settings that Gunicorn does not have.
+OURS = {
+    "client_body_buffer_size",
+    "client_body_timeout",
+    "client_header_timeout",
+    "limit_request_body",
+    "send_timeout",
+}
+
+
+def test_every_setting_of_c_is_in_the_table_with_its_type() -> None:
+    for name, c_type in _cgunicorn.setting_fields:
+        assert SETTINGS[name].kind.c_type == c_type, name
+        assert SETTINGS[name].in_c
+
+
+def test_what_c_does_not_know_is_used_by_python() -> None:
+    """A row that neither side uses would be a setting without effect; worker_tmp_dir is one by
+    design."""
+    python = {
+        "config",
+        "wsgi_app",
+        "check_config",
+        "print_config",
+        "preload_app",
+        "chdir",
+        "raw_env",
+        "pythonpath",
+        "worker_tmp_dir",
+    }
+    assert {row.name for row in ROWS if not row.in_c} == python
+
+
+def test_names_flags_and_defaults_are_gunicorns() -> None:
+    assert set(SETTINGS) == set(GUNICORN) | OURS
+    for name, (flags, default) in GUNICORN.items():
+        assert (" ".join(SETTINGS[name].flags), SETTINGS[name].default) == (flags, default)
+
+
+def test_our_own_flags_are_the_names() -> None:
+    for name in OURS:
+        assert SETTINGS[name].flags == ("--" + name.replace("_", "-"),)
+
+
+def test_flags_are_unique() -> None:
+    flags = Counter(flag for row in ROWS for flag in row.flags)
+    assert [flag for flag, n in flags.items() if n > 1] == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_row_is_sound(row: Setting) -> None:
+    assert row.section in SECTIONS
+    assert row.help and "\n" not in row.help and len(row.help) <= 70
+    assert row.config_file_only == (not row.flags)
+    assert row.default is None or row.accept(row.default) == row.default
+    assert 0 <= row.least <= row.most <= INT64_MAX
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("workers", 3, 3),
+        ("workers", "3", 3),
+        ("workers", " 010 ", 10),
+        ("workers", "0x10", 16),
+        ("workers", True, 1),
+        ("umask", "0022", 0o22),
+        ("umask", "0o22", 0o22),
+        ("umask", "18", 18),
+        ("umask", 0o22, 0o22),
+        ("preload_app", "True", True),
+        ("preload_app", " false ", False),
+        ("sendfile", True, True),
+        ("bind", "127.0.0.1:1", ("127.0.0.1:1",)),
+        ("bind", ["[::1]:1", "unix:x"], ("[::1]:1", "unix:x")),
+        ("raw_env", ["A=b=c"], ("A=b=c",)),
+        ("raw_env", [], ()),
+        ("errorlog", "  x.log ", "x.log"),
+        ("loglevel", "DEBUG", "debug"),
+        ("limit_request_body", 2**40, 2**40),
+    ],
+)
+def test_value_is_accepted(name: str, given: object, value: object) -> None:
+    assert SETTINGS[name].accept(given) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("workers", -1, "Value must be positive: -1; it must be an integer from 0 to 1000."),
+        ("workers", 1001, "it must be an integer from 0 to 1000."),
+        ("workers", "many", "it must be an integer from 0 to 1000."),
+        ("timeout", 0.5, "it must be an integer from 0 to 2147483647, in seconds."),
+        ("timeout", 2**70, "it must be an integer from 0 to 2147483647, in seconds."),
+        ("limit_request_body", 2**63, f"it must be an integer from 0 to {2**63 - 1}, in bytes."),
+        ("umask", "08", "it must be an integer from 0o0 to 0o777."),
+        ("preload_app", "yes", "it must be True or False."),
+        ("preload_app", 1, "it must be True or False."),
+        ("errorlog", b"x", "it must be a string."),
+        ("errorlog", "a\0b", "it must not contain a NUL byte."),
+        ("bind", 8000, "it must be a string or a list of strings."),
+        ("bind", [8000], "it must be a string or a list of strings."),
+        ("bind", [], "at least one address is needed."),
+        ("bind", ["127.0.0.1:1", "x:y"], "'y' is not a valid port number."),
+        ("worker_class", "gevent", "this version has one worker class, which is 'sync'."),
+        ("worker_class", int, "it must be a string."),
+        ("threads", 2, "the sync worker has one thread; use more workers instead."),
+        ("loglevel", "loud", "it must be one of debug, info, warning, error, critical."),
+        ("raw_env", ["A"], "environment setting 'A' invalid, it must be NAME=VALUE."),
+        ("raw_env", ["=b"], "environment setting '=b' invalid, it must be NAME=VALUE."),
+        ("tmp_upload_dir", "/no/such", "'/no/such' is not a folder."),
+        ("chdir", "/no/such", "can't chdir to '/no/such'."),
+    ],
+)
+def test_value_is_refused_by_saying_what_is_valid(name: str, given: object, sentence: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        SETTINGS[name].accept(given)
+    assert str(refused.value) == sentence
