@@ -136,10 +136,10 @@ class Load:
     connections: int = 32
     close: bool = False
 
-    def run(self, port: int, seconds: float) -> int:
+    def run(self, port: int, seconds: int) -> int:
         """Drives a server for a while; returns the number of requests answered."""
         argv = ["taskset", "-c", str(LOAD_CPU), "wrk", "-t1", f"-c{self.connections}"]
-        argv += [f"-d{seconds:g}s"]
+        argv += [f"-d{seconds}s"]
         if self.close:
             argv += ["-H", "Connection: close"]
         out = subprocess.run(
@@ -174,15 +174,15 @@ class Scenario:
     name: str
     what: str
     unit: str
-    measure: Callable[[Peer, float], float]
+    measure: Callable[[Peer, int], float]
 
 
-def cpu_per_request(app: str, load: Load) -> Callable[[Peer, float], float]:
+def cpu_per_request(app: str, load: Load) -> Callable[[Peer, int], float]:
     """Microseconds of CPU per request under a load, one worker, after a short warm-up."""
 
-    def measure(peer: Peer, seconds: float) -> float:
+    def measure(peer: Peer, seconds: int) -> float:
         with serving(peer, app) as server:
-            load.run(server.port, 0.5)
+            load.run(server.port, 1)
             before = server.cpu_seconds()
             requests = load.run(server.port, seconds)
             return (server.cpu_seconds() - before) * 1e6 / requests
@@ -190,10 +190,10 @@ def cpu_per_request(app: str, load: Load) -> Callable[[Peer, float], float]:
     return measure
 
 
-def memory(workers: int) -> Callable[[Peer, float], float]:
+def memory(workers: int) -> Callable[[Peer, int], float]:
     """MiB of master and workers after every worker has answered something."""
 
-    def measure(peer: Peer, seconds: float) -> float:
+    def measure(peer: Peer, seconds: int) -> float:
         with serving(peer, "hello:app", workers) as server:
             Load(connections=16, close=True).run(server.port, 1)
             return server.pss_mib()
@@ -201,7 +201,7 @@ def memory(workers: int) -> Callable[[Peer, float], float]:
     return measure
 
 
-def first_answer(peer: Peer, seconds: float) -> float:
+def first_answer(peer: Peer, seconds: int) -> float:
     """Milliseconds from the start of the command to the first answer."""
     start = time.monotonic()
     with serving(peer, "hello:app"):
@@ -226,7 +226,7 @@ SCENARIOS = [
 ]
 
 
-def compare(scenario: Scenario, peers: list[Peer], rounds: int, seconds: float) -> None:
+def compare(scenario: Scenario, peers: list[Peer], rounds: int, seconds: int) -> None:
     """Measures one scenario in interleaved rounds and prints its rows."""
     figures = {peer.name: Figures() for peer in peers}
     for _ in range(rounds):
@@ -235,9 +235,7 @@ def compare(scenario: Scenario, peers: list[Peer], rounds: int, seconds: float) 
     print(f"\n{scenario.name}: {scenario.what} [{scenario.unit}], {rounds} rounds")
     first = figures[peers[0].name]
     for name, figure in figures.items():
-        ratio = statistics.median(
-            a / b for a, b in zip(first.values, figure.values)
-        )
+        ratio = statistics.median(a / b for a, b in zip(first.values, figure.values))
         print(f"  {name:12} {figure}   {peers[0].name}/{name} = {ratio:.3f}")
     sys.stdout.flush()
 
@@ -247,7 +245,7 @@ def main() -> None:
     names = [s.name for s in SCENARIOS]
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(names))
     parser.add_argument("-n", "--rounds", type=int, default=5)
-    parser.add_argument("-s", "--seconds", type=float, default=3.0, help="of each measurement")
+    parser.add_argument("-s", "--seconds", type=int, default=3, help="of each measurement")
     parser.add_argument("-p", "--peers", default=",".join(PEERS), help="comma-separated")
     args = parser.parse_args()
     unknown = set(args.scenarios) - set(names)

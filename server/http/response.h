@@ -33,12 +33,12 @@ enum cg_response_framing {
 };
 
 struct cg_response {
-    bool started;    /* cg_response_start() was called */
-    bool head_sent;  /* the head is on its way and cannot be replaced */
-    int status;      /* three digits as a number */
-    bool has_length; /* the application gave a Content-Length */
-    uint64_t length; /* that, or what the framing found out */
-    bool adds_length;         /* nobody but the server knew it: it goes into the head */
+    bool started;     /* cg_response_start() was called */
+    bool head_sent;   /* the head is on its way and cannot be replaced */
+    int status;       /* three digits as a number */
+    bool has_length;  /* the application gave a Content-Length */
+    uint64_t length;  /* that, or what the framing found out */
+    bool adds_length; /* nobody but the server knew it: it goes into the head */
     bool has_date, has_server, wants_close;
     bool is_upgrade; /* the application answered Connection: upgrade */
     enum cg_response_framing framing;

@@ -49,6 +49,21 @@ def server_environment() -> dict[str, str]:
     return env
 
 
+def run_command(
+    directory: Path, *args: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs `cgunicorn ARGS` to its end (it must end by itself)."""
+    return subprocess.run(
+        [sys.executable, "-m", "cgunicorn", *args],
+        cwd=directory,
+        env={**server_environment(), **(env or {})},
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=2 * PATIENCE,
+    )
+
+
 def children(pid: int) -> list[int]:
     """The pids of a process's children, oldest first."""
     try:

@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from harness import Server, alive, poll
@@ -217,7 +218,7 @@ def app(environ, start_response):
 
 
 def test_exit_code_is_told(serve: Serve) -> None:
-    app = 'import os\ndef app(environ, start_response):\n os._exit(7)\n'
+    app = "import os\ndef app(environ, start_response):\n os._exit(7)\n"
     server = serve(app)
     with server.connect() as client:
         client.send_request("GET")
@@ -470,12 +471,13 @@ def test_pid_1_reaps_strangers(serve: Serve, tmp_path) -> None:
         "sys.argv[0] = 'cgunicorn'; runpy.run_module('cgunicorn', run_name='__main__')"
     )
     app = HELLO.replace(
-        "def app", "import subprocess\ndef orphan():\n"
-        "    subprocess.run(['sh', '-c', 'sleep 0.1 & echo $! > orphan'])\ndef app"
+        "def app",
+        "import subprocess\ndef orphan():\n"
+        "    subprocess.run(['sh', '-c', 'sleep 0.1 & echo $! > orphan'])\ndef app",
     ).replace("start_response(", "orphan(); start_response(", 1)
     server = serve(app, command=[sys.executable, "-c", adopt])
     server.get()
     orphan = int((tmp_path / "orphan").read_text())
-    poll(lambda: not os.path.exists(f"/proc/{orphan}"), "the orphan is reaped")
+    poll(lambda: not Path(f"/proc/{orphan}").exists(), "the orphan is reaped")
     assert server.get().status == 200
     assert server.stop() == 0

@@ -4,27 +4,12 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from harness import server_environment
+from harness import run_command as run
 
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n"
-
-
-def run(directory: Path, *args: str, env: dict[str, str] | None = None):
-    """Runs the command to its end (it must end by itself)."""
-    return subprocess.run(
-        [sys.executable, "-m", "cgunicorn", *args],
-        cwd=directory,
-        env={**server_environment(), **(env or {})},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
 
 
 CASES = {

@@ -11,24 +11,10 @@ from pathlib import Path
 import cgunicorn
 import pytest
 from cgunicorn.settings import SECTIONS, SETTINGS
+from harness import run_command as run
 from harness import server_environment
 
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n"
-
-
-def run(
-    directory: Path, *args: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Runs the command to its end (it must end by itself)."""
-    return subprocess.run(
-        [sys.executable, "-m", "cgunicorn", *args],
-        cwd=directory,
-        env={**server_environment(), **(env or {})},
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
 
 
 @pytest.fixture

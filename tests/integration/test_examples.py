@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +15,8 @@ Serve = Callable[..., Server]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 MULTIPART = (
-    b"--sep\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\nA title\r\n"
-    b"--sep\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n"
+    b'--sep\r\nContent-Disposition: form-data; name="title"\r\n\r\nA title\r\n'
+    b'--sep\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n'
     b"Content-Type: text/plain\r\n\r\n" + b"0123456789" * 300_000 + b"\r\n--sep--\r\n"
 )
 
@@ -45,8 +45,10 @@ def test_flask_pages_forms_upload_and_stream(example) -> None:
     assert server.get("/").status == 200
     with server.connect() as client:
         client.send_request(
-            "POST", "/form", "Content-Type: application/x-www-form-urlencoded",
-            body="name=J%C3%B6rg".encode(),
+            "POST",
+            "/form",
+            "Content-Type: application/x-www-form-urlencoded",
+            body=b"name=J%C3%B6rg",
         )
         assert "J\u00f6rg" in client.response().body.decode()
     with server.connect() as client:
@@ -65,7 +67,9 @@ def test_flask_reads_a_chunked_request_body(example) -> None:
     body = b"name=chunk"
     with server.connect() as client:
         client.send_request(
-            "POST", "/form", "Content-Type: application/x-www-form-urlencoded",
+            "POST",
+            "/form",
+            "Content-Type: application/x-www-form-urlencoded",
             "Transfer-Encoding: chunked",
         )
         for i in range(0, len(body), 3):
@@ -91,7 +95,6 @@ def test_django_pages_forms_upload_and_stream(example) -> None:
 
 def test_workers_share_the_load_of_slow_requests(example) -> None:
     """The lesson of the examples: one worker makes others wait, two do not."""
-    import time
 
     def elapsed(workers: int) -> float:
         server = example("flask_app", "app:app", "-w", str(workers))
@@ -106,4 +109,4 @@ def test_workers_share_the_load_of_slow_requests(example) -> None:
         return time.monotonic() - began
 
     assert elapsed(1) > 1.9
-    assert elapsed(2) < 1.9 or os.cpu_count() == 1
+    assert elapsed(2) < 1.9

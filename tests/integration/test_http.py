@@ -95,7 +95,9 @@ def test_pipelined_requests_are_answered_in_order(count: Server) -> None:
 
 def test_pipelined_bodies_are_kept_apart(count: Server) -> None:
     post = b"POST /%d HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab%d"
-    chunk = b"POST /c%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n%d\r\n0\r\n\r\n"
+    chunk = (
+        b"POST /c%d HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n%d\r\n0\r\n\r\n"
+    )
     with count.connect() as client:
         client.send(b"".join(post % (i, i) + chunk % (i, i) for i in range(5)))
         for i in range(5):
@@ -408,9 +410,9 @@ def test_reader_that_never_reads_is_dropped(serve: Serve, worker_class: str) -> 
 def test_access_log_is_gunicorns(serve: Serve, worker_class: str) -> None:
     server = serve(COUNT, "-k", worker_class, "--access-logfile", "-")
     server.get("/a?b=c", "User-Agent: test/1.0", 'Referer: http://x/"q"')
-    line = server.wait_log(r'127\.0\.0\.1 - - .*').group(0)
+    line = server.wait_log(r"127\.0\.0\.1 - - .*").group(0)
     pattern = (
-        r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
+        r"127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
         r'"GET /a\?b=c HTTP/1\.1" 200 3 "http://x/\\"q\\"" "test/1\.0"'
     )
     assert re.fullmatch(pattern, line), line

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import Client, Server
+from harness import Client, Server, poll
 
 Serve = Callable[..., Server]
 
@@ -59,7 +59,8 @@ def app(environ, start_response):
         return environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 10000))
     return [b"hello"]
 """
-PATHS = "/ /input /raise /bad /retry /socket /write /generator /failing /close /file /stream".split()
+PATHS = ["/", "/input", "/raise", "/bad", "/retry", "/socket", "/write", "/generator"]
+PATHS += ["/failing", "/close", "/file", "/stream"]
 REQUESTS = 10_000
 #: Caches fill and lists grow a little; a leak of one object per request would show as thousands.
 SLACK_OBJECTS, SLACK_KIB = 200, 4096
@@ -79,15 +80,13 @@ def measure(server: Server) -> tuple[int, int, int, int]:
     (worker,) = server.workers()
     status = Path(f"/proc/{worker}/status").read_text()
     rss = int(re.search(r"VmRSS:\s+(\d+)", status).group(1))
-    return objects, blocks, rss, len(os.listdir(f"/proc/{worker}/fd"))
+    return objects, blocks, rss, len(list(Path(f"/proc/{worker}/fd").iterdir()))
 
 
 def test_nothing_leaks(serve: Serve, worker_class: str) -> None:
-    server = serve(APP, "-k", worker_class, "--error-logfile", "/dev/null", wait=False,
-                   bind="unix:app.sock")
-    import socket
-
-    from harness import poll
+    server = serve(
+        APP, "-k", worker_class, "--error-logfile", "/dev/null", wait=False, bind="unix:app.sock"
+    )
 
     def connect() -> Client:
         sock = socket.socket(socket.AF_UNIX)

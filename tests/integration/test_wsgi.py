@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
+import socket
+import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from harness import Server
+from harness import Client, Server, poll
 
 Serve = Callable[..., Server]
 
@@ -121,10 +126,6 @@ def test_cgi_variables_of_a_body_have_no_http_twins(echo: Server) -> None:
 
 
 def test_unix_socket_environ(serve: Serve, worker_class: str) -> None:
-    import socket
-
-    from harness import Client
-
     server = serve(ECHO, "-k", worker_class, bind=["unix:app.sock", "127.0.0.1:0"])
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(30)
@@ -203,9 +204,6 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [f"{n} {digest.hexdigest()}".encode()]
 """
-    import hashlib
-    import random
-
     body = random.Random(1).randbytes(5_000_000)
     server = serve(app, "-k", worker_class)
     with server.connect() as client:
@@ -500,7 +498,7 @@ def app(environ, start_response):
 
 @pytest.mark.parametrize("args", [(), ("--no-sendfile",)], ids=["sendfile", "no-sendfile"])
 def test_file_wrapper_honours_position_and_length(
-    serve: Serve, worker_class: str, args: tuple[str, ...], tmp_path
+    serve: Serve, worker_class: str, args: tuple[str, ...], tmp_path: Path
 ) -> None:
     data = bytes(range(256)) * 1000
     (tmp_path / "data").write_bytes(data)
@@ -522,7 +520,8 @@ def test_file_wrapper_around_something_without_a_descriptor(
     r, _ = answer(
         serve,
         worker_class,
-        'start_response("200 OK", [])\nreturn environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 9000))',
+        'start_response("200 OK", [])\n'
+        'return environ["wsgi.file_wrapper"](io.BytesIO(b"x" * 9000))',
         prelude="import io",
     )
     assert r.body == b"x" * 9000
@@ -550,7 +549,8 @@ def test_errors_stream_goes_to_the_error_log(serve: Serve, worker_class: str) ->
     _, server = answer(
         serve,
         worker_class,
-        'e = environ["wsgi.errors"]\ne.write("said so\\n")\ne.writelines(["a", "b\\n"])\ne.flush()\n'
+        'e = environ["wsgi.errors"]\ne.write("said so\\n")\n'
+        'e.writelines(["a", "b\\n"])\ne.flush()\n'
         'start_response("200 OK", [])\nreturn []',
     )
     server.wait_log("said so\nab\n")
@@ -561,7 +561,7 @@ def test_socket_is_reachable(serve: Serve, worker_class: str) -> None:
         serve,
         worker_class,
         'peer = environ["gunicorn.socket"].getpeername()\nstart_response("200 OK", [])\n'
-        'return [f"{peer[0]}:{peer[1]} {environ[\'REMOTE_PORT\']}".encode()]',
+        "return [f\"{peer[0]}:{peer[1]} {environ['REMOTE_PORT']}\".encode()]",
     )
     address, port = r.body.decode().split()
     assert address == f"127.0.0.1:{port}"
@@ -581,11 +581,6 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return []
 """
-    import socket
-    import struct
-
-    from harness import poll
-
     server = serve(app, "-k", worker_class)
     client = server.connect()
     client.send_request("GET")

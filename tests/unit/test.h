@@ -20,7 +20,7 @@ struct cg_test_case {
 
 void cg_test_register(struct cg_test_case *c);
 _Noreturn __attribute__((format(printf, 3, 4))) void cg_test_fail(const char *file, int line,
-                                                                 const char *format, ...);
+                                                                  const char *format, ...);
 void cg_test_check_slice(const char *file, int line, struct cg_slice got, struct cg_slice want);
 
 #define CG_TEST(id)                                                                                \
