@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * One end of a connection as text: what REMOTE_ADDR, SERVER_NAME and log lines show. Filled by
- * server/net, read by everybody.
+ * One end of a connection: as text, which is what REMOTE_ADDR, SERVER_NAME and log lines show, and
+ * as the bytes that are matched with allow lists. Filled by server/net, read by everybody.
  */
 #ifndef CG_BASE_ENDPOINT_H
 #define CG_BASE_ENDPOINT_H
@@ -16,6 +16,7 @@ struct cg_endpoint {
     enum cg_family family;
     uint16_t port;    /* 0 for unix */
     uint8_t host_len; /* bytes in host */
+    uint8_t ip[16];   /* in network order, IPv4 as ::ffff:a.b.c.d; not set for unix */
     char host[110];   /* numeric address, or the socket's path; empty for an unnamed unix peer */
 };
 

@@ -130,6 +130,8 @@ static int target_init(struct target *t, const char *path, int stream) {
     *t = (struct target){-1, NULL};
     if (!path)
         return 0;
+    if (!path[0])
+        return -ENOENT;
     t->path = stable_path(path);
     if (!t->path)
         return -ENOMEM;

@@ -28,6 +28,9 @@ static void format_ipv4(const struct sockaddr_in *in, struct cg_endpoint *e) {
         at = put_octet(at, octets[i]);
     }
     *at = '\0';
+    memset(e->ip, 0, 10);
+    memset(e->ip + 10, 0xff, 2);
+    memcpy(e->ip + 12, octets, sizeof(octets));
     e->family = CG_FAMILY_IPV4;
     e->port = ntohs(in->sin_port);
     e->host_len = (uint8_t)(at - e->host);
@@ -36,6 +39,7 @@ static void format_ipv4(const struct sockaddr_in *in, struct cg_endpoint *e) {
 static void format_ipv6(const struct sockaddr_in6 *in6, struct cg_endpoint *e) {
     e->family = CG_FAMILY_IPV6;
     e->port = ntohs(in6->sin6_port);
+    memcpy(e->ip, &in6->sin6_addr, sizeof(e->ip));
     if (!inet_ntop(AF_INET6, &in6->sin6_addr, e->host, sizeof(e->host)))
         e->host[0] = '\0';
     e->host_len = (uint8_t)strlen(e->host);

@@ -257,6 +257,17 @@ void cg_listener_close(struct cg_listener *l) {
     cg_fd_close(&l->fd);
 }
 
+int64_t cg_listener_waiting(const struct cg_listener *l, int64_t most) {
+#ifdef __linux__
+    struct tcp_info info; /* of a listener, tcpi_unacked is the length of its queue */
+    socklen_t len = sizeof(info);
+    if (l->local.family != CG_FAMILY_UNIX &&
+        getsockopt(l->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+        return info.tcpi_unacked;
+#endif
+    return most;
+}
+
 /* What accept(2) reports about a connection that broke while it waited. It has been taken off the
  * queue, so waiting again is right. */
 static bool is_lost_client(int error) {

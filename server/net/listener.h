@@ -40,6 +40,9 @@ struct cg_listeners {
 int cg_listener_open(struct cg_listener *l, const struct cg_bind *bind, int backlog,
                      int file_umask);
 
+/* How many clients wait to be accepted; `most` where the system cannot tell. */
+int64_t cg_listener_waiting(const struct cg_listener *l, int64_t most);
+
 /* Closes; unlinks the socket file when this process created it and the file is still ours. */
 void cg_listener_close(struct cg_listener *l);
 

@@ -27,6 +27,8 @@ CG_TEST(ipv4_is_what_inet_ntop_says) {
         CG_CHECK(cg_slice_eq(cg_endpoint_host(&e), cg_slice_str(want)));
         CG_CHECK_INT(e.port, octet * 257);
         CG_CHECK_INT(e.family, CG_FAMILY_IPV4);
+        CG_CHECK(memcmp(e.ip, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0);
+        CG_CHECK(memcmp(e.ip + 12, &in.sin_addr, 4) == 0);
     }
 }
 
@@ -37,6 +39,7 @@ static void check_ipv6(const char *text) {
     CG_CHECK(cg_slice_eq(cg_endpoint_host(&e), cg_slice_str(text)));
     CG_CHECK_INT(e.port, 443);
     CG_CHECK_INT(e.family, CG_FAMILY_IPV6);
+    CG_CHECK(memcmp(e.ip, &in6.sin6_addr, sizeof(e.ip)) == 0);
 }
 
 CG_TEST(ipv6_is_shown_in_its_short_form) {

@@ -140,6 +140,33 @@ CG_TEST(nobody_waiting_is_eagain) {
     cg_listener_close(&l);
 }
 
+CG_TEST(waiting_clients_are_counted) {
+    struct cg_listener tcp = opened("127.0.0.1:0");
+    int clients[3];
+    for (int i = 0; i < 3; i++) {
+        clients[i] = connected(&tcp, NULL);
+        CG_CHECK_INT(send(clients[i], "x", 1, 0), 1); /* else it is not handed over yet */
+    }
+#ifdef __linux__
+    for (int tries = 0; tries < 1000 && cg_listener_waiting(&tcp, 99) < 3; tries++)
+        usleep(10 * 1000);
+    CG_CHECK_INT(cg_listener_waiting(&tcp, 99), 3);
+    struct cg_endpoint peer;
+    close(accepted(&tcp, &peer));
+    CG_CHECK_INT(cg_listener_waiting(&tcp, 99), 2);
+#endif
+    for (int i = 0; i < 3; i++)
+        close(clients[i]);
+    cg_listener_close(&tcp);
+}
+
+CG_TEST(who_waits_at_a_unix_socket_is_not_known) {
+    enter_folder();
+    struct cg_listener l = opened("unix:x.sock");
+    CG_CHECK_INT(cg_listener_waiting(&l, 99), 99);
+    cg_listener_close(&l);
+}
+
 CG_TEST(no_descriptor_left_is_told_and_the_client_keeps_waiting) {
     struct cg_listener l = opened("127.0.0.1:0");
     struct cg_endpoint peer;
