@@ -63,6 +63,8 @@ static char *put_escaped(char *at, unsigned char c) {
 }
 
 static int append_escaped(struct cg_buf *out, struct cg_slice s) {
+    if (s.len == 0)
+        return 0;
     if (s.len > SIZE_MAX / 4 || cg_buf_reserve(out, s.len * 4) < 0)
         return -ENOMEM;
     char *at = out->at + out->len;
@@ -78,6 +80,8 @@ static int append_or_dash(struct cg_buf *out, struct cg_slice s) {
 
 /* PATH_INFO: percent-decoded; what is no escape stays as it is. */
 static int append_path(struct cg_buf *out, struct cg_slice s) {
+    if (s.len == 0)
+        return 0;
     if (s.len > SIZE_MAX / 4 || cg_buf_reserve(out, s.len * 4) < 0)
         return -ENOMEM;
     char *at = out->at + out->len;
@@ -200,7 +204,7 @@ static int render_piece(struct cg_access *a, const struct cg_access_piece *p,
     case CG_PIECE_LITERAL:
         return cg_buf_append(out, text);
     case CG_PIECE_HOST:
-        return append_or_dash(out, cg_endpoint_host(ex->peer));
+        return append_or_dash(out, cg_endpoint_host(ex->client));
     case CG_PIECE_USER:
         return append_user(out, r);
     case CG_PIECE_TIME:

@@ -52,7 +52,7 @@ void cg_access_format_done(struct cg_access_format *f);
 
 static inline struct cg_slice cg_access_format_text(const struct cg_access_format *f,
                                                     const struct cg_access_piece *p) {
-    return cg_slice_of(f->text.at + p->text_at, p->text_len);
+    return p->text_len ? cg_slice_of(f->text.at + p->text_at, p->text_len) : cg_slice_of(NULL, 0);
 }
 
 #endif

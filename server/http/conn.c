@@ -7,10 +7,12 @@
 #include "server/http/conn.h"
 
 #include "server/base/assert.h"
+#include "server/base/cidr.h"
 #include "server/base/clock.h"
 #include "server/http/conn_internal.h"
 #include "server/http/policy.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +32,17 @@ static const struct {
 #undef CG_CONN_STATE
 };
 
-void cg_http_init(struct cg_http *http, const struct cg_settings *settings,
-                  const struct cg_app *app, void *app_ctx, const struct cg_io *io, void *io_ctx) {
+static int init_allow(struct cg_allow **ret_allow, const char *list) {
+    struct cg_slice bad;
+    struct cg_allow *allow = cg_allow_new(list, &bad);
+    if (!allow)
+        return bad.len ? -EINVAL : -ENOMEM;
+    *ret_allow = allow;
+    return 0;
+}
+
+int cg_http_init(struct cg_http *http, const struct cg_settings *settings, const struct cg_app *app,
+                 void *app_ctx, const struct cg_io *io, void *io_ctx) {
     *http = (struct cg_http){
         .settings = settings,
         .app = app,
@@ -39,9 +50,14 @@ void cg_http_init(struct cg_http *http, const struct cg_settings *settings,
         .io = io,
         .io_ctx = io_ctx,
         .limits = cg_policy_head_limits(settings),
+        .proxy_versions = cg_proxy_versions(settings->proxy_protocol),
     };
     cg_list_init(&http->spare);
     cg_http_tick(http);
+    int rc = cg_trust_init(&http->trust, settings);
+    if (rc < 0 || http->proxy_versions == CG_PROXY_OFF)
+        return rc;
+    return init_allow(&http->proxy_peers, settings->proxy_allow_ips);
 }
 
 void cg_http_tick(struct cg_http *http) {
@@ -66,6 +82,9 @@ void cg_http_done(struct cg_http *http) {
         destroy(c);
     }
     http->spare_n = 0;
+    cg_trust_done(&http->trust);
+    cg_allow_free(http->proxy_peers);
+    http->proxy_peers = NULL;
 }
 
 /* A connection with its buffers, in no particular state. */
@@ -116,11 +135,13 @@ struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoi
     c->http = http;
     c->owner = owner;
     c->peer = *peer;
-    c->exchange.peer = &c->peer;
+    c->exchange.peer = c->exchange.client = &c->peer;
+    c->exchange.proxy = NULL;
     c->exchange.local = local;
     c->exchange.fd = fd;
     c->exchange.app_state = NULL;
     c->stage = CG_STAGE_NONE;
+    c->proxy_possible = http->proxy_versions != CG_PROXY_OFF;
     c->reused = c->eof = c->broken = c->must_close = c->line_owed = false;
     c->input_at = c->overflow_at = c->lingered_bytes = 0;
     cg_head_reset(&c->head);
@@ -166,6 +187,10 @@ void cg_conn_broken(struct cg_conn *c) {
     c->state = CG_CONN_CLOSED;
 }
 
+void cg_conn_move(struct cg_conn *c, struct cg_http *http) {
+    c->http = http;
+}
+
 enum cg_want cg_conn_wants(const struct cg_conn *c) {
     return STATES[c->state].want;
 }
@@ -182,6 +207,7 @@ static uint64_t timeout_us(const struct cg_conn *c) {
     case CG_CONN_IDLE:
         seconds = c->reused ? s->keepalive : s->client_header_timeout;
         break;
+    case CG_CONN_PROXY_HEAD:
     case CG_CONN_HEAD:
         seconds = s->client_header_timeout;
         break;
@@ -210,7 +236,12 @@ uint64_t cg_conn_deadline_us(const struct cg_conn *c) {
 }
 
 void cg_conn_expire(struct cg_conn *c) {
+    if (cg_conn_idle(c)) {
+        cg_conn_enter(c, CG_CONN_CLOSED);
+        return;
+    }
     switch (c->state) {
+    case CG_CONN_PROXY_HEAD:
     case CG_CONN_HEAD:
         cg_conn_refuse(c, CG_FAULT_HEAD_TIMEOUT);
         break;
@@ -219,15 +250,15 @@ void cg_conn_expire(struct cg_conn *c) {
         break;
     case CG_CONN_CONTINUE:
     case CG_CONN_SENDING:
-        cg_conn_report(c, CG_LOG_WARNING,
-                       "Client ip=%.*s took nothing within send_timeout, while %s",
-                       (int)c->peer.host_len, c->peer.host, cg_conn_doing(c));
+        cg_conn_report(
+            c, CG_LOG_WARNING, "Client ip=%.*s took nothing within send_timeout, while %s",
+            (int)c->exchange.client->host_len, c->exchange.client->host, cg_conn_doing(c));
         cg_conn_broken(c);
         break;
-    case CG_CONN_IDLE:
     case CG_CONN_LINGER:
         cg_conn_enter(c, CG_CONN_CLOSED);
         break;
+    case CG_CONN_IDLE:
     case CG_CONN_READY:
     case CG_CONN_SHUT:
     case CG_CONN_CLOSED:
@@ -236,7 +267,11 @@ void cg_conn_expire(struct cg_conn *c) {
 }
 
 bool cg_conn_idle(const struct cg_conn *c) {
-    return c->state == CG_CONN_IDLE;
+    return c->state == CG_CONN_IDLE || (c->state == CG_CONN_HEAD && cg_conn_has_blank_head(c));
+}
+
+bool cg_conn_has_begun(const struct cg_conn *c) {
+    return c->stage != CG_STAGE_NONE;
 }
 
 bool cg_conn_in_app(const struct cg_conn *c) {

@@ -15,6 +15,14 @@
  *                                              v
  *                             SHUT --> LINGER --> CLOSED
  *
+ * With proxy_protocol on, the first bytes of a connection take a way round:
+ *
+ *        fed               absent, or bytes behind the header
+ *   IDLE -----> PROXY_HEAD -----------------------------------> HEAD
+ *    ^           |      |
+ *    '- nothing -'      '- fault --> SENDING
+ *       behind it
+ *
  * A close goes by way of SHUT and LINGER only when the client may still be sending (RFC 9112
  * section 9.6), else straight to CLOSED.
  *
@@ -22,15 +30,16 @@
  * down), so a driver decides which thread runs it; also a broken connection passes through READY
  * once, so that `end` is called there.
  *
- * Timeouts, each a setting: IDLE keepalive (the first request: client_header_timeout), HEAD
- * client_header_timeout from its first byte on, BODY client_body_timeout since the last byte,
- * CONTINUE and SENDING send_timeout since the last progress, LINGER CG_LINGER_MS. READY has none
- * here: the arbiter's `timeout` bounds the application.
+ * Timeouts, each a setting: IDLE keepalive (the first request: client_header_timeout), PROXY_HEAD
+ * and HEAD client_header_timeout from the first byte on, BODY client_body_timeout since the last
+ * byte, CONTINUE and SENDING send_timeout since the last progress, LINGER CG_LINGER_MS. READY has
+ * none here: the arbiter's `timeout` bounds the application.
  *
  * Every request whose head could be parsed gets exactly one access line, when it is over: with
  * status 499 when the client left before a head was sent.
  *
- * A connection belongs to one driver and is used by one thread at a time.
+ * A connection belongs to one driver and is used by one thread at a time. With its surroundings,
+ * which are one thread's too, it changes threads by cg_conn_move().
  */
 #ifndef CG_HTTP_CONN_H
 #define CG_HTTP_CONN_H
@@ -41,8 +50,10 @@
 #include "server/http/date.h"
 #include "server/http/exchange.h"
 #include "server/http/head.h"
+#include "server/http/trust.h"
 #include "server/settings/settings.h"
 
+#include <stdatomic.h>
 #include <sys/uio.h>
 
 enum {
@@ -87,17 +98,21 @@ struct cg_http {
     struct cg_access *access; /* NULL = no access log; owned by the creator */
     uint64_t now_us;          /* monotonic; cg_http_tick() sets it */
     time_t wall_s;            /* for Date and log stamps; cg_http_tick() sets it */
-    bool draining;            /* the worker is finishing: answer Connection: close */
+    _Atomic bool draining;    /* finishing: answer Connection: close; any thread may set it */
     uint64_t requests_n;      /* exchanges begun */
     struct cg_head_limits limits;
+    struct cg_trust trust;
+    enum cg_proxy_versions proxy_versions;
+    struct cg_allow *proxy_peers; /* who may send a PROXY header; owned, NULL when it is off */
     struct cg_date date;
     struct cg_list spare; /* connections to use again */
     int spare_n;
 };
 
-void cg_http_init(struct cg_http *http, const struct cg_settings *settings,
-                  const struct cg_app *app, void *app_ctx, const struct cg_io *io, void *io_ctx);
-/* All connections must have been freed. */
+/* 0, -ENOMEM, or -EINVAL when a list of addresses in settings cannot be read. */
+int cg_http_init(struct cg_http *http, const struct cg_settings *settings, const struct cg_app *app,
+                 void *app_ctx, const struct cg_io *io, void *io_ctx);
+/* All connections must have been freed. Accepts what a failed init left. */
 void cg_http_done(struct cg_http *http);
 /* Reads the clocks. Drivers call it after each wait and each cg_conn_run(); the core reads none
  * itself. */
@@ -109,6 +124,10 @@ struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoi
                             const struct cg_endpoint *local, void *owner);
 /* Ends the exchange if one is under way (the application's end is called) and frees. */
 void cg_conn_free(struct cg_conn *c);
+
+/* Into the surroundings of another thread, with the same settings and application. It must be back
+ * in those it was made in when it is freed, or they must last as long. */
+void cg_conn_move(struct cg_conn *c, struct cg_http *http);
 
 enum cg_want cg_conn_wants(const struct cg_conn *c);
 
@@ -143,8 +162,11 @@ void cg_conn_broken(struct cg_conn *c);
 uint64_t cg_conn_deadline_us(const struct cg_conn *c);
 void cg_conn_expire(struct cg_conn *c);
 
-/* Nothing has begun: may be closed at will when the worker stops. */
+/* No request has begun, whatever empty lines have come: may be closed at will when the worker
+ * stops. */
 bool cg_conn_idle(const struct cg_conn *c);
+/* begin was called and end is still owed. */
+bool cg_conn_has_begun(const struct cg_conn *c);
 /* The application is between begin and its last chunk: the driver must not leave it for long. */
 bool cg_conn_in_app(const struct cg_conn *c);
 /* Gives back the input buffer of an idle connection with nothing in it. */

@@ -4,7 +4,9 @@
  * body, or a fault. Owns no state but the connection's.
  */
 #include "server/base/assert.h"
+#include "server/base/cidr.h"
 #include "server/http/conn_internal.h"
+#include "server/http/lenient.h"
 #include "server/http/parser.h"
 #include "server/http/policy.h"
 
@@ -77,8 +79,8 @@ static bool is_client_fault(enum cg_fault fault) {
 void cg_conn_refuse(struct cg_conn *c, enum cg_fault fault) {
     const char *text = cg_fault_text(fault);
     if (is_client_fault(fault))
-        cg_conn_report(c, CG_LOG_WARNING, "Invalid request from ip=%.*s: %s", (int)c->peer.host_len,
-                       c->peer.host, text);
+        cg_conn_report(c, CG_LOG_WARNING, "Invalid request from ip=%.*s: %s",
+                       (int)c->exchange.client->host_len, c->exchange.client->host, text);
     else
         cg_conn_report(c, CG_LOG_ERROR, "%s", text);
     c->must_close = true;
@@ -86,6 +88,13 @@ void cg_conn_refuse(struct cg_conn *c, enum cg_fault fault) {
         cg_conn_broken(c);
     else
         cg_conn_enter(c, CG_CONN_SENDING);
+}
+
+void cg_conn_await_body(struct cg_conn *c) {
+    if (c->eof)
+        cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
+    else
+        cg_conn_enter(c, CG_CONN_BODY);
 }
 
 /* Puts what has arrived at from[*at..] into the body. */
@@ -97,8 +106,10 @@ static void take_body(struct cg_conn *c, struct cg_buf *from, size_t *at) {
     *at += used;
     if (fault)
         cg_conn_refuse(c, fault);
+    else if (body->complete)
+        cg_conn_enter(c, CG_CONN_READY);
     else
-        cg_conn_enter(c, body->complete ? CG_CONN_READY : CG_CONN_BODY);
+        cg_conn_await_body(c);
 }
 
 static void begin_body(struct cg_conn *c) {
@@ -117,30 +128,49 @@ static void begin_body(struct cg_conn *c) {
         cg_output_add_lead(c, CG_SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
         cg_conn_enter(c, CG_CONN_CONTINUE);
     } else {
-        cg_conn_enter(c, CG_CONN_BODY);
+        cg_conn_await_body(c);
     }
 }
 
 static void take_head(struct cg_conn *c) {
     struct cg_exchange *ex = &c->exchange;
-    const char *data = c->input.at + c->input_at;
+    const struct cg_settings *settings = c->http->settings;
+    char *data = c->input.at + c->input_at;
     c->input_at += c->head.end;
     ex->begun_us = c->http->now_us;
+    cg_lenient_rewrite(&c->head, data, settings);
     enum cg_fault fault = cg_parser_parse(&ex->request, &c->head, data);
     if (!fault) {
         c->line_owed = true;
-        fault = cg_policy_judge(&ex->request, c->http->settings);
+        fault = cg_policy_judge(&ex->request, settings);
     }
+    if (!fault)
+        fault = cg_trust_judge(&c->http->trust, &ex->request, ex->peer);
     if (fault)
         cg_conn_refuse(c, fault);
     else
         begin_body(c);
 }
 
-/* Nothing but the empty line that may precede a request (RFC 9112 section 2.2). */
-static bool is_blank(const struct cg_conn *c) {
-    struct cg_slice s = cg_slice_of(c->input.at + c->input_at, c->input.len - c->input_at);
-    return s.len <= 2 && memcmp(s.at, "\r\n", s.len) == 0;
+bool cg_conn_has_blank_head(const struct cg_conn *c) {
+    for (size_t i = c->input_at; i < c->input.len; i++)
+        if (c->input.at[i] != "\r\n"[(i - c->input_at) % 2])
+            return false;
+    return true;
+}
+
+/* No slice into the input is alive. */
+static void forget_consumed(struct cg_conn *c) {
+    if (c->input_at == c->input.len)
+        c->input.len = c->input_at = 0;
+}
+
+/* The client has finished sending within a head. */
+static void end_in_head(struct cg_conn *c) {
+    if (cg_conn_has_blank_head(c))
+        cg_conn_enter(c, CG_CONN_CLOSED);
+    else
+        cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
 }
 
 static void scan_head(struct cg_conn *c) {
@@ -150,10 +180,62 @@ static void scan_head(struct cg_conn *c) {
         cg_conn_refuse(c, fault);
     else if (c->head.complete)
         take_head(c);
-    else if (c->eof && is_blank(c))
-        cg_conn_enter(c, CG_CONN_CLOSED);
     else if (c->eof)
-        cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
+        end_in_head(c);
+}
+
+static void begin_head(struct cg_conn *c) {
+    cg_conn_enter(c, CG_CONN_HEAD);
+    scan_head(c);
+}
+
+/* Behind the PROXY header. Nothing of a request has begun when it is all that has come. */
+static void take_proxy(struct cg_conn *c, size_t header_len) {
+    struct cg_exchange *ex = &c->exchange;
+    ex->proxy = &c->proxy;
+    if (cg_proxy_has_addresses(&c->proxy))
+        ex->client = &c->proxy.source;
+    c->proxy_possible = false;
+    c->input_at += header_len;
+    forget_consumed(c);
+    if (c->input.len)
+        begin_head(c);
+    else
+        cg_conn_enter(c, CG_CONN_IDLE);
+}
+
+static void read_proxy(struct cg_conn *c, enum cg_proxy_start start) {
+    size_t header_len = 0;
+    if (!cg_allow_has(c->http->proxy_peers, &c->peer)) {
+        cg_conn_refuse(c, CG_FAULT_PROXY_FORBIDDEN);
+        return;
+    }
+    enum cg_fault fault = cg_proxy_read(start, cg_buf_slice(&c->input), &c->proxy, &header_len);
+    if (fault)
+        cg_conn_refuse(c, fault);
+    else if (header_len)
+        take_proxy(c, header_len);
+    else if (c->eof)
+        end_in_head(c);
+}
+
+/* The connection's first bytes; input_at is 0. */
+static void scan_proxy(struct cg_conn *c) {
+    enum cg_proxy_start start = cg_proxy_detect(c->http->proxy_versions, cg_buf_slice(&c->input));
+    switch (start) {
+    case CG_PROXY_UNDECIDED:
+        if (c->eof)
+            end_in_head(c);
+        break;
+    case CG_PROXY_ABSENT:
+        c->proxy_possible = false;
+        begin_head(c);
+        break;
+    case CG_PROXY_STARTS_V1:
+    case CG_PROXY_STARTS_V2:
+        read_proxy(c, start);
+        break;
+    }
 }
 
 static void linger(struct cg_conn *c, size_t n) {
@@ -166,12 +248,16 @@ void cg_conn_fed(struct cg_conn *c, size_t n) {
     CG_ASSERT(cg_conn_wants(c) == CG_WANT_READ);
     switch (c->state) {
     case CG_CONN_IDLE:
-        cg_conn_enter(c, CG_CONN_HEAD);
+        cg_conn_enter(c, c->proxy_possible ? CG_CONN_PROXY_HEAD : CG_CONN_HEAD);
         /* fall through */
+    case CG_CONN_PROXY_HEAD:
     case CG_CONN_HEAD:
         CG_ASSERT(n <= c->input.cap - c->input.len);
         c->input.len += n;
-        scan_head(c);
+        if (c->proxy_possible)
+            scan_proxy(c);
+        else
+            scan_head(c);
         break;
     case CG_CONN_BODY:
         if (c->receives_direct) {
@@ -194,6 +280,9 @@ void cg_conn_fed(struct cg_conn *c, size_t n) {
 void cg_conn_eof(struct cg_conn *c) {
     c->eof = true;
     switch (c->state) {
+    case CG_CONN_PROXY_HEAD:
+        scan_proxy(c);
+        break;
     case CG_CONN_HEAD:
         scan_head(c);
         break;
@@ -220,8 +309,7 @@ static void keep_leftover(struct cg_conn *c) {
         c->overflow = input;
     }
     c->overflow.len = c->overflow_at = 0;
-    if (c->input_at == c->input.len)
-        c->input.len = c->input_at = 0;
+    forget_consumed(c);
 }
 
 void cg_conn_next_request(struct cg_conn *c) {
@@ -232,10 +320,8 @@ void cg_conn_next_request(struct cg_conn *c) {
     cg_head_reset(&c->head);
     keep_leftover(c);
     c->reused = true;
-    if (c->input.len) {
-        cg_conn_enter(c, CG_CONN_HEAD);
-        scan_head(c);
-    } else {
+    if (c->input.len)
+        begin_head(c);
+    else
         cg_conn_enter(c, c->eof ? CG_CONN_CLOSED : CG_CONN_IDLE);
-    }
 }

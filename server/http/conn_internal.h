@@ -28,10 +28,12 @@ struct cg_conn {
     struct cg_http *http;
     void *owner;
     struct cg_endpoint peer;
+    struct cg_proxy proxy; /* exchange.proxy points here once a PROXY header has been read */
 
     enum cg_conn_state state;
     enum cg_stage stage;
     uint64_t since_us;    /* what the state's timeout counts from */
+    bool proxy_possible;  /* nothing has come yet that tells whether there is a PROXY header */
     bool reused;          /* a request was answered on this connection */
     bool eof;             /* the client has finished sending */
     bool broken;          /* no more I/O */
@@ -73,6 +75,11 @@ void cg_conn_next_request(struct cg_conn *c);
 /* The client did something wrong: an error page, then the end. */
 void cg_conn_refuse(struct cg_conn *c, enum cg_fault fault);
 bool cg_conn_has_unread_input(const struct cg_conn *c);
+/* Within a head: nothing has come but empty lines, which may precede a request and sometimes follow
+ * a body (RFC 9112 section 2.2). At most a few bytes are looked at: the scanner refuses more. */
+bool cg_conn_has_blank_head(const struct cg_conn *c);
+/* More of the body must come: will not when the client has finished sending already. */
+void cg_conn_await_body(struct cg_conn *c);
 
 /* conn_output.c: each queues something behind what is queued already; the state is the caller's. */
 void cg_output_clear(struct cg_conn *c);

@@ -178,13 +178,14 @@ void cg_conn_sent(struct cg_conn *c, size_t n) {
     if (n == 0)
         return;
     c->since_us = c->http->now_us;
+    c->exchange.response.head_left |= c->exchange.response.head_sent;
     count(c, n);
     advance(&c->output, n);
     if (!cg_output_empty(c))
         return;
     cg_output_clear(c);
     if (c->state == CG_CONN_CONTINUE) {
-        cg_conn_enter(c, CG_CONN_BODY);
+        cg_conn_await_body(c);
     } else if (c->stage != CG_STAGE_NONE) {
         cg_conn_enter(c, CG_CONN_READY);
     } else {

@@ -180,7 +180,7 @@ void cg_exchange_log(struct cg_conn *c) {
     c->line_owed = false;
     if (!http->access)
         return;
-    if (!c->exchange.response.head_sent)
+    if (!c->exchange.response.head_left)
         c->exchange.response.status = STATUS_CLIENT_GONE;
     c->scratch.len = 0;
     if (cg_access_render(http->access, &c->exchange, http->now_us, http->wall_s, &c->scratch) == 0)

@@ -8,6 +8,7 @@
 
 #include "server/base/endpoint.h"
 #include "server/http/body.h"
+#include "server/http/proxy.h"
 #include "server/http/request.h"
 #include "server/http/response.h"
 
@@ -15,8 +16,12 @@ struct cg_exchange {
     struct cg_request request;
     struct cg_body body;
     struct cg_response response;
-    const struct cg_endpoint *peer;  /* the client's end */
+    /* Who connected to us, whom allow lists are asked about; and whom the request is from, which
+     * logs and REMOTE_ADDR show. They differ when a PROXY header names the client: never ask an
+     * allow list about that one. */
+    const struct cg_endpoint *peer, *client;
     const struct cg_endpoint *local; /* the listener's end, as bound */
+    const struct cg_proxy *proxy;    /* the connection's PROXY header; NULL when it had none */
     int fd;            /* the connection's descriptor for the application's use, -1 in tests */
     uint64_t begun_us; /* monotonic: when the head was complete */
     void *app_state;   /* the application's own; NULL outside begin..end */

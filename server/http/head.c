@@ -54,21 +54,27 @@ static size_t last_line_end(const struct cg_head *h, const struct cg_head_limits
     size_t room = limits->line_bytes;
     if (!in_request_line(h))
         room = limits->field_bytes > 2 ? limits->field_bytes - 2 : limits->field_bytes;
-    if (room == 0 || h->line_at > in_head || room > in_head - h->line_at)
+    if (room == 0 || h->field_at > in_head || room > in_head - h->field_at)
         return in_head;
-    return h->line_at + room;
+    return h->field_at + room;
 }
 
 /* Judges the first byte of a line. Control characters are left to judge_control(). */
 static enum cg_fault begin_line(struct cg_head *h, const struct cg_head_limits *limits,
                                 const char *first) {
+    bool is_fold = *first == ' ' || *first == '\t';
+    if (is_fold && limits->permit_folding && h->fields_n > 0) {
+        h->folded = true;
+        return CG_FAULT_NONE;
+    }
+    h->field_at = h->line_at;
     if (in_request_line(h)) {
         /* A TLS greeting or other binary talk ends here, not in a timeout. */
         bool could_be_method =
             is_control((unsigned char)*first) || cg_field_is_token(cg_slice_of(first, 1));
         return could_be_method ? CG_FAULT_NONE : CG_FAULT_METHOD;
     }
-    if (*first == ' ' || *first == '\t')
+    if (is_fold)
         return CG_FAULT_FOLDED_FIELD;
     if (*first == ':')
         return CG_FAULT_FIELD_NAME;
@@ -127,14 +133,14 @@ enum cg_fault cg_head_scan(struct cg_head *h, const struct cg_head_limits *limit
     enum cg_fault fault = CG_FAULT_NONE;
     bool wait = false;
     while (!h->complete && !wait && h->scanned < len && fault == CG_FAULT_NONE) {
-        size_t last = last_line_end(h, limits);
-        size_t end = len > last ? last + 1 : len;
-        if (h->scanned > last)
-            return too_long(h);
         if (h->scanned == h->line_at)
             fault = begin_line(h, limits, data + h->scanned);
         if (fault != CG_FAULT_NONE)
             break;
+        size_t last = last_line_end(h, limits);
+        size_t end = len > last ? last + 1 : len;
+        if (h->scanned > last)
+            return too_long(h);
         h->scanned = skip_plain(data, h->scanned, end);
         if (h->scanned > last)
             return too_long(h);

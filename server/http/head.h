@@ -20,17 +20,20 @@ enum { CG_HEAD_LEADING_LINES = 4 };
 struct cg_head_limits {
     size_t line_bytes; /* request line without CRLF */
     size_t fields_n;
-    size_t field_bytes; /* one field line with its CRLF, as Gunicorn counts */
+    size_t field_bytes; /* one field with its CRLF, and those of its folds, as Gunicorn counts */
     size_t head_bytes;  /* the whole head, leading empty lines included; at least 3 */
+    bool permit_folding;
 };
 
 struct cg_head {
     size_t start;    /* offset of the request line, behind leading empty lines */
     size_t scanned;  /* bytes looked at */
     size_t line_at;  /* offset of the line being scanned */
+    size_t field_at; /* and of the line that it goes on, if it is a folded one, else the same */
     size_t line_end; /* offset of the CR that ends the request line, 0 until seen */
     size_t end;      /* offset behind the head's last CRLF once complete */
     size_t fields_n;
+    bool folded; /* a field goes on in a next line */
     bool complete;
 };
 

@@ -24,58 +24,9 @@ const char *cg_parser_llhttp_version(void) {
         LLHTTP_VERSION_PATCH);
 }
 
-static bool has_lower_case(struct cg_slice s) {
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.at[i] >= 'a' && s.at[i] <= 'z')
-            return true;
-    }
-    return false;
-}
-
-static bool is_served(struct cg_slice method) {
-    static const struct {
-        const char *at;
-        size_t len;
-    } methods[] = {
-#define CG_METHOD(name) {name, sizeof(name) - 1},
-#include "server/http/method.def"
-#undef CG_METHOD
-    };
-    for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-        if (cg_slice_eq(method, cg_slice_of(methods[i].at, methods[i].len)))
-            return true;
-    }
-    return false;
-}
-
-/* Methods are case-sensitive (RFC 9110 section 9.1): "get" is a mistake or a probe, not GET. */
-static enum cg_fault judge_method(struct cg_slice method) {
-    if (is_served(method))
-        return CG_FAULT_NONE;
-    if (!cg_field_is_token(method) || has_lower_case(method))
-        return CG_FAULT_METHOD;
-    return CG_FAULT_METHOD_UNKNOWN;
-}
-
-static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-/* HTTP-version (RFC 9112 section 2.3), then whether it is one of ours. */
-static enum cg_fault parse_version(struct cg_request *r, struct cg_slice version) {
-    const char *at = version.at;
-    if (version.len != 8 || memcmp(at, "HTTP/", 5) != 0 || !is_digit(at[5]) || at[6] != '.' ||
-        !is_digit(at[7]))
-        return CG_FAULT_VERSION;
-    r->version_major = (uint8_t)(at[5] - '0');
-    r->version_minor = (uint8_t)(at[7] - '0');
-    bool supported = r->version_major == 1 && r->version_minor <= 1;
-    return supported ? CG_FAULT_NONE : CG_FAULT_VERSION_UNSUPPORTED;
-}
-
 /* request-line = method SP request-target SP HTTP-version (RFC 9112 section 3): two spaces, no
  * more. The scanner has refused every control character in it. */
-static enum cg_fault parse_request_line(struct cg_request *r) {
+static enum cg_fault split_request_line(struct cg_request *r) {
     const char *at = r->line.at, *end = at + r->line.len;
     const char *space = memchr(at, ' ', r->line.len);
     const char *space2 = space ? memchr(space + 1, ' ', (size_t)(end - space - 1)) : NULL;
@@ -83,12 +34,8 @@ static enum cg_fault parse_request_line(struct cg_request *r) {
         return CG_FAULT_REQUEST_LINE;
     r->method = cg_slice_of(at, (size_t)(space - at));
     r->target = cg_slice_of(space + 1, (size_t)(space2 - space - 1));
-    enum cg_fault fault = judge_method(r->method);
-    if (fault != CG_FAULT_NONE)
-        return fault;
-    if (r->target.len == 0)
-        return CG_FAULT_TARGET;
-    return parse_version(r, cg_slice_of(space2 + 1, (size_t)(end - space2 - 1)));
+    r->version = cg_slice_of(space2 + 1, (size_t)(end - space2 - 1));
+    return CG_FAULT_NONE;
 }
 
 static int on_name(llhttp_t *p, const char *at, size_t len) {
@@ -163,7 +110,7 @@ static enum cg_fault parse_fields(struct cg_request *r, const char *at, const ch
 enum cg_fault cg_parser_parse(struct cg_request *r, const struct cg_head *head, const char *data) {
     CG_ASSERT(head->complete && r->fields_n == 0);
     r->line = cg_slice_of(data + head->start, head->line_end - head->start);
-    enum cg_fault fault = parse_request_line(r);
+    enum cg_fault fault = split_request_line(r);
     if (fault == CG_FAULT_NONE)
         fault = parse_fields(r, data + head->line_end + 2, data + head->end);
     /* Scanner and llhttp must have seen the same lines. */

@@ -12,7 +12,7 @@
 #include "server/http/request.h"
 
 /* Fills r (which was reset) from data[head->start..head->end): line, method, target, version and
- * fields. Everything else in r is policy's. */
+ * fields, as they were sent. Everything else in r is policy's. */
 enum cg_fault cg_parser_parse(struct cg_request *r, const struct cg_head *head, const char *data);
 
 /* "9.2.1": the llhttp that is linked. */

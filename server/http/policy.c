@@ -7,6 +7,7 @@
 
 #include "server/base/num.h"
 #include "server/http/authority.h"
+#include "server/http/request_line.h"
 #include "server/http/target.h"
 
 enum {
@@ -141,8 +142,9 @@ static enum cg_fault judge_expectation(struct cg_request *r, const struct notes 
 
 enum cg_fault cg_policy_judge(struct cg_request *r, const struct cg_settings *settings) {
     struct notes n = {.host = false};
-    enum cg_fault fault = cg_target_split(r);
-    r->is_head = cg_slice_eq(r->method, CG_SLICE("HEAD"));
+    enum cg_fault fault = cg_request_line_judge(r, settings);
+    if (fault == CG_FAULT_NONE)
+        fault = cg_target_split(r);
     for (size_t i = 0; i < r->fields_n && fault == CG_FAULT_NONE; i++)
         fault = note_field(&n, r, &r->fields[i]);
     if (fault == CG_FAULT_NONE)
@@ -176,5 +178,6 @@ struct cg_head_limits cg_policy_head_limits(const struct cg_settings *settings) 
         .fields_n = (size_t)fields,
         .field_bytes = (size_t)field,
         .head_bytes = (size_t)head,
+        .permit_folding = settings->permit_obsolete_folding,
     };
 }

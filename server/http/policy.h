@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * What is refused, in one place: the meaning of the request line and of the fields that decide
- * about framing and the connection (RFC 9112 sections 3, 6, 7, 9). Sets path, query, host, version
- * flags, framing, content_length, keep_alive, expects_continue.
+ * about framing and the connection (RFC 9112 sections 3, 6, 7, 9). Sets what request_line.c and
+ * target.c set, host, framing, content_length, keep_alive, expects_continue. What depends on who is
+ * asking is trust.c's.
  */
 #ifndef CG_HTTP_POLICY_H
 #define CG_HTTP_POLICY_H

@@ -2,12 +2,13 @@
  *
  * One parsed request. All its slices point into the connection's input buffer, which does not move
  * from the moment the head is complete until the exchange ends; nothing here is copied or decoded.
- * (A path that the target leaves out is a constant "/".) Written by parser.c, policy.c and
- * target.c, read by everybody.
+ * (A path that the target leaves out is a constant "/"; script_name may come from the process's
+ * environment.) Written by parser.c, policy.c, request_line.c, target.c and trust.c, read by
+ * everybody.
  *
- * Fields with "_" in their name are kept, but have no number: "Content_Length" is CG_FIELD_OTHER.
- * In environ they would look like the real ones, so the binding must drop them unless header_map
- * says otherwise.
+ * Fields with "_" in their name have no number: "Content_Length" is CG_FIELD_OTHER and means
+ * nothing here. In an environ it would look like the real one, so trust.c removes what may not be
+ * seen: the fields that are left are the application's.
  */
 #ifndef CG_HTTP_REQUEST_H
 #define CG_HTTP_REQUEST_H
@@ -23,16 +24,22 @@ struct cg_field {
     struct cg_slice value; /* without surrounding white space */
 };
 
+enum cg_scheme { CG_SCHEME_HTTP, CG_SCHEME_HTTPS };
+
 enum cg_framing { CG_FRAMING_NONE, CG_FRAMING_LENGTH, CG_FRAMING_CHUNKED };
 
 struct cg_request {
-    struct cg_slice line;   /* the whole request line, without CRLF: for the log */
-    struct cg_slice method; /* as sent */
-    struct cg_slice target; /* as sent: RAW_URI */
-    struct cg_slice path;   /* still percent-encoded; see target.c for the target's four forms */
-    struct cg_slice query;  /* without "?" */
-    struct cg_slice host;   /* the Host field's value, empty when there is none */
+    struct cg_slice line;    /* the whole request line, without CRLF: for the log */
+    struct cg_slice method;  /* as sent */
+    struct cg_slice target;  /* as sent: RAW_URI */
+    struct cg_slice version; /* as sent */
+    struct cg_slice path;    /* still percent-encoded; see target.c for the target's four forms */
+    struct cg_slice query;   /* without "?" */
+    struct cg_slice script_name; /* where the application is mounted, without a slash at its end */
+    struct cg_slice path_info;   /* what of path is behind it */
+    struct cg_slice host;        /* the Host field's value, empty when there is none */
     uint8_t version_major, version_minor;
+    enum cg_scheme scheme; /* what the client used, as a trusted proxy has it */
     bool is_head, is_connect;
     bool keep_alive; /* what the client wants (RFC 9112 section 9.3) */
     bool expects_continue;
@@ -56,9 +63,9 @@ const struct cg_field *cg_request_field(const struct cg_request *r, enum cg_fiel
 /* The first field with this name in any case, or NULL. */
 const struct cg_field *cg_request_field_named(const struct cg_request *r, struct cg_slice name);
 
-/* HTTP/1.1 or later minor version. */
+/* HTTP/1.1 or later. */
 static inline bool cg_request_is_1_1(const struct cg_request *r) {
-    return r->version_major == 1 && r->version_minor >= 1;
+    return r->version_major > 1 || (r->version_major == 1 && r->version_minor >= 1);
 }
 
 #endif

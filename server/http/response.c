@@ -18,7 +18,7 @@ enum {
 /* Fields of an application's response that mean something to the server. */
 enum kind {
     PLAIN,
-    HOP_BY_HOP, /* dropped: the connection is ours to describe (RFC 9110 section 7.6.1) */
+    HOP_BY_HOP, /* refused: the connection is ours to describe (RFC 9110 section 7.6.1) */
     CONNECTION,
     UPGRADE,
     CONTENT_LENGTH,
@@ -59,7 +59,7 @@ void cg_response_init(struct cg_response *r) {
 }
 
 static void forget_head(struct cg_response *r) {
-    r->started = r->head_sent = r->has_length = r->has_date = r->has_server = false;
+    r->started = r->head_sent = r->head_left = r->has_length = r->has_date = r->has_server = false;
     r->adds_length = r->wants_close = r->is_upgrade = r->keep_alive = false;
     r->status = 0;
     r->length = 0;
@@ -132,14 +132,17 @@ static enum kind kind_of(struct cg_slice name) {
     return PLAIN;
 }
 
-static void obey_connection(struct cg_response *r, struct cg_slice value) {
+static enum cg_response_error obey_connection(struct cg_response *r, struct cg_slice value) {
     struct cg_slice option;
     while (cg_slice_next_element(&value, &option)) {
         if (cg_slice_eq_ci(option, CG_SLICE("close")))
             r->wants_close = true;
         else if (cg_slice_eq_ci(option, CG_SLICE("upgrade")))
             r->is_upgrade = true;
+        else if (option.len > 0 && !cg_slice_eq_ci(option, CG_SLICE("keep-alive")))
+            return CG_RESPONSE_HOP_BY_HOP;
     }
+    return CG_RESPONSE_OK;
 }
 
 static char *put(char *at, struct cg_slice s) {
@@ -185,10 +188,9 @@ enum cg_response_error cg_response_add_field(struct cg_response *r, struct cg_sl
         return CG_RESPONSE_BAD_VALUE;
     switch (kind_of(name)) {
     case HOP_BY_HOP:
-        return CG_RESPONSE_OK;
+        return CG_RESPONSE_HOP_BY_HOP;
     case CONNECTION:
-        obey_connection(r, value);
-        return CG_RESPONSE_OK;
+        return obey_connection(r, value);
     case UPGRADE:
         return append_line(&r->upgrade, name, value);
     case CONTENT_LENGTH:
@@ -205,6 +207,10 @@ enum cg_response_error cg_response_add_field(struct cg_response *r, struct cg_sl
     return append_line(&r->fields, name, value);
 }
 
+enum cg_response_error cg_response_check_fields(const struct cg_response *r) {
+    return r->upgrade.len && !r->is_upgrade ? CG_RESPONSE_HOP_BY_HOP : CG_RESPONSE_OK;
+}
+
 const char *cg_response_error_text(enum cg_response_error error) {
     switch (error) {
     case CG_RESPONSE_OK:
@@ -219,6 +225,8 @@ const char *cg_response_error_text(enum cg_response_error error) {
         return "gave a Content-Length that is not a number";
     case CG_RESPONSE_TWO_LENGTHS:
         return "gave Content-Length more than once";
+    case CG_RESPONSE_HOP_BY_HOP:
+        return "gave a hop-by-hop header, which is the server's to send";
     case CG_RESPONSE_TOO_LARGE:
         return "gave headers that are too large";
     case CG_RESPONSE_NO_MEMORY:

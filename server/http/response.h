@@ -21,6 +21,7 @@ enum cg_response_error {
     CG_RESPONSE_BAD_VALUE,
     CG_RESPONSE_BAD_LENGTH,
     CG_RESPONSE_TWO_LENGTHS,
+    CG_RESPONSE_HOP_BY_HOP,
     CG_RESPONSE_TOO_LARGE,
     CG_RESPONSE_NO_MEMORY,
 };
@@ -35,6 +36,7 @@ enum cg_response_framing {
 struct cg_response {
     bool started;     /* cg_response_start() was called */
     bool head_sent;   /* the head is on its way and cannot be replaced */
+    bool head_left;   /* and a byte of it has been taken by the transport */
     int status;       /* three digits as a number */
     bool has_length;  /* the application gave a Content-Length */
     uint64_t length;  /* that, or what the framing found out */
@@ -58,10 +60,13 @@ void cg_response_done(struct cg_response *r);
  * be called when head_sent. */
 enum cg_response_error cg_response_start(struct cg_response *r, struct cg_slice status);
 
-/* Adds one field. Hop-by-hop fields are dropped, but "Connection: close" is obeyed and
- * "Connection: upgrade" with Upgrade is kept. */
+/* Adds one field. Hop-by-hop fields are an error (PEP 3333, "Other HTTP Features"), but Connection
+ * may ask for "close", which is obeyed, for "keep-alive", which recipes for event streams send and
+ * which means nothing, and for "upgrade", together with Upgrade: cg_response_check_fields(). */
 enum cg_response_error cg_response_add_field(struct cg_response *r, struct cg_slice name,
                                              struct cg_slice value);
+/* What only all fields together show: to be called when the last one was added. */
+enum cg_response_error cg_response_check_fields(const struct cg_response *r);
 
 const char *cg_response_error_text(enum cg_response_error error);
 

@@ -66,7 +66,6 @@ static enum cg_fault split_authority(struct cg_request *r) {
 }
 
 enum cg_fault cg_target_split(struct cg_request *r) {
-    r->is_connect = cg_slice_eq(r->method, CG_SLICE("CONNECT"));
     if (r->is_connect)
         return split_authority(r);
     if (r->target.at[0] == '/') {

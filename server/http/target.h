@@ -9,7 +9,7 @@
 #include "server/http/fault.h"
 #include "server/http/request.h"
 
-/* Sets is_connect, path and query from method and target. */
+/* Sets path and query; method, target and is_connect are set. */
 enum cg_fault cg_target_split(struct cg_request *r);
 
 #endif

@@ -23,7 +23,7 @@ static void open_exchange(void) {
     memcpy(peer.host, "192.0.2.1", 9);
     cg_request_init(&ex.request);
     cg_response_init(&ex.response);
-    ex.peer = &peer;
+    ex.peer = ex.client = &peer;
     ex.begun_us = 1000;
     ex.request.line = CG_SLICE("GET /a%20b?q=1 HTTP/1.1");
     ex.request.method = CG_SLICE("GET");

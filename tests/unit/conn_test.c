@@ -23,6 +23,7 @@ CG_TEST(an_idle_client_that_leaves_is_closed_quietly) {
     MT_TRY(.script = &hello, .input = CG_SLICE(GET), .want = CG_SLICE(HELLO_1_1), .has_eof = true,
            .closed = true, .exchanges_n = 1);
     MT_TRY(.script = &hello, .input = CG_SLICE("\r\n"), .has_eof = true, .closed = true);
+    MT_TRY(.script = &hello, .input = CG_SLICE("\r\n\r\n\r"), .has_eof = true, .closed = true);
 }
 
 CG_TEST(three_pipelined_requests_get_three_responses_in_order) {
@@ -335,6 +336,26 @@ CG_TEST(a_head_has_its_time_from_the_first_byte_on_and_408_then) {
                    "Request head did not arrive within client_header_timeout\n");
     CG_CHECK(t.shut);
     mt_close(&t);
+}
+
+CG_TEST(empty_lines_behind_a_request_leave_the_connection_idle) {
+    const struct cg_slice posts[] = {
+        CG_SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nb\r"),
+        CG_SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nb\r\n"),
+        CG_SLICE("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nb\r\n\r\n")};
+    for (size_t i = 0; i < sizeof(posts) / sizeof(posts[0]); i++) {
+        struct memory_transport t;
+        mt_open(&t, &hello, NULL);
+        mt_feed(&t, posts[i]);
+        CG_CHECK_SLICE(cg_buf_slice(&t.sent), HELLO_1_1);
+        CG_CHECK(cg_conn_idle(t.conn));
+        cg_conn_trim(t.conn);
+        cg_conn_expire(t.conn);
+        CG_CHECK(cg_conn_wants(t.conn) == CG_WANT_CLOSE);
+        CG_CHECK_SLICE(cg_buf_slice(&t.sent), HELLO_1_1);
+        CG_CHECK_INT(t.reports.len, 0);
+        mt_close(&t);
+    }
 }
 
 CG_TEST(a_body_has_its_time_from_the_last_byte_on_and_408_then) {

@@ -308,7 +308,10 @@ CG_TEST(a_client_that_left_in_mid_response_ends_the_exchange_with_its_status) {
         CG_CHECK(t.closed);
         CG_CHECK_INT(t.sent.len, max);
         CG_CHECK_INT(t.app.end_n, 1);
-        CG_CHECK_SLICE(cg_buf_slice(&t.lines), "200\n");
+        if (max == 0)
+            CG_CHECK_SLICE(cg_buf_slice(&t.lines), "499\n");
+        else
+            CG_CHECK_SLICE(cg_buf_slice(&t.lines), "200\n");
         mt_close(&t);
     }
 }

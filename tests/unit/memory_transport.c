@@ -7,6 +7,7 @@
 #include "server/http/access.h"
 #include "tests/unit/test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -99,6 +100,8 @@ static struct cg_endpoint endpoint(const char *host, uint16_t port) {
     struct cg_endpoint e = {.family = CG_FAMILY_IPV4, .port = port};
     e.host_len = (uint8_t)strlen(host);
     memcpy(e.host, host, e.host_len);
+    e.ip[10] = e.ip[11] = 0xff;
+    CG_CHECK_INT(inet_pton(AF_INET, host, e.ip + 12), 1);
     return e;
 }
 
@@ -122,7 +125,7 @@ void mt_open(struct memory_transport *t, const struct fake_script *script,
     t->settings = settings ? *settings : mt_default_settings();
     t->peer = endpoint("192.0.2.1", 4711);
     t->local = endpoint("127.0.0.1", 8000);
-    cg_http_init(&t->http, &t->settings, &fake_app_table, &t->app, &io_table, t);
+    CG_CHECK_INT(cg_http_init(&t->http, &t->settings, &fake_app_table, &t->app, &io_table, t), 0);
     t->http.now_us = 1000000;
     t->http.wall_s = 0;
     t->conn = cg_conn_new(&t->http, -1, &t->peer, &t->local, t);

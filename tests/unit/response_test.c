@@ -100,17 +100,34 @@ CG_TEST(content_length_is_digits_and_single) {
     cg_response_done(&response);
 }
 
-CG_TEST(hop_by_hop_fields_are_dropped) {
+CG_TEST(hop_by_hop_fields_are_refused) {
+    static const char *const names[] = {"Keep-Alive",        "TE",
+                                        "Trailer",           "Trailers",
+                                        "TRANSFER-ENCODING", "Proxy-Authorization",
+                                        "Proxy-Authenticate"};
     open_response("200 OK");
-    CG_CHECK_INT(add("Keep-Alive", "timeout=5"), CG_RESPONSE_OK);
-    CG_CHECK_INT(add("TRANSFER-ENCODING", "chunked"), CG_RESPONSE_OK);
-    CG_CHECK_INT(add("TE", "trailers"), CG_RESPONSE_OK);
-    CG_CHECK_INT(add("Trailer", "X"), CG_RESPONSE_OK);
-    CG_CHECK_INT(add("Proxy-Authenticate", "Basic"), CG_RESPONSE_OK);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        CG_CHECK_INT(add(names[i], "x"), CG_RESPONSE_HOP_BY_HOP);
+    CG_CHECK_INT(add("Connection", "X-Private"), CG_RESPONSE_HOP_BY_HOP);
+    CG_CHECK_INT(add("Connection", "close, te"), CG_RESPONSE_HOP_BY_HOP);
+    cg_response_done(&response);
+}
+
+CG_TEST(upgrade_without_connection_upgrade_is_refused) {
+    open_response("200 OK");
     CG_CHECK_INT(add("Upgrade", "h2c"), CG_RESPONSE_OK);
-    CG_CHECK_INT(add("Connection", "keep-alive"), CG_RESPONSE_OK);
+    CG_CHECK_INT(cg_response_check_fields(&response), CG_RESPONSE_HOP_BY_HOP);
+    CG_CHECK_INT(add("Connection", "upgrade"), CG_RESPONSE_OK);
+    CG_CHECK_INT(cg_response_check_fields(&response), CG_RESPONSE_OK);
+    cg_response_done(&response);
+}
+
+CG_TEST(connection_keep_alive_of_the_application_means_nothing) {
+    open_response("200 OK");
+    CG_CHECK_INT(add("Connection", "Keep-Alive,"), CG_RESPONSE_OK);
+    request.keep_alive = false;
     CG_CHECK_SLICE(build(0), "HTTP/1.1 200 OK\r\nServer: cgunicorn\r\nDate: " DATE
-                             "\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n");
+                             "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     cg_response_done(&response);
 }
 
@@ -126,7 +143,7 @@ CG_TEST(upgrade_is_kept_with_connection_upgrade) {
 
 CG_TEST(connection_close_of_the_application_is_obeyed) {
     open_response("200 OK");
-    CG_CHECK_INT(add("Connection", "foo, Close"), CG_RESPONSE_OK);
+    CG_CHECK_INT(add("Connection", "keep-alive, Close"), CG_RESPONSE_OK);
     build(0);
     CG_CHECK(!response.keep_alive);
     CG_CHECK_SLICE(cg_response_field(&response, CG_SLICE("connection")), "close");
