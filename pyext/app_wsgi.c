@@ -23,19 +23,23 @@ int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *applicatio
     }
     w->state = state;
     w->application = cg_py_ref(application);
+    w->context = PyContext_CopyCurrent();
+    if (!w->context)
+        return -1;
     return cg_environ_init(&w->environ, state, settings);
 }
 
 void cg_wsgi_done(struct cg_wsgi *w) {
     cg_call_free_spare(&w->spare);
     cg_environ_done(&w->environ);
+    Py_CLEAR(w->context);
     Py_CLEAR(w->application);
 }
 
 /* "Error handling request GET /path HTTP/1.1 (client 192.0.2.1)", or NULL with an exception. */
 static PyObject *headline(const struct cg_exchange *ex) {
     PyObject *line = cg_text_new(ex->request.line);
-    PyObject *client = cg_text_new(cg_endpoint_host(ex->peer));
+    PyObject *client = cg_text_new(cg_endpoint_host(ex->client));
     PyObject *text = NULL;
     if (line && client && PyUnicode_GET_LENGTH(client) > 0)
         text = PyUnicode_FromFormat("Error handling request %U (client %U)", line, client);
@@ -125,7 +129,7 @@ static enum cg_app_result begin(void *app, struct cg_exchange *ex) {
     ex->app_state = call;
     /* A copy: what was set while the application was loaded can be seen, what a request sets dies
      * with it. */
-    call->context = PyContext_CopyCurrent();
+    call->context = PyContext_Copy(w->context);
     if (!call->context) {
         report(w, ex);
         return CG_APP_FAILED;

@@ -12,16 +12,17 @@
 
 #include "server/http/app.h"
 
-#include <signal.h>
+#include <stdatomic.h>
 
 /* The application context of a worker: what cg_wsgi_app's functions get. Embedded: zeroed, init in
  * the worker, done. */
 struct cg_wsgi {
     struct cg_state *state; /* borrowed; NULL before init */
     PyObject *application;  /* strong */
+    PyObject *context;      /* strong: contextvars as they were when the application was loaded */
     struct cg_environ environ;
     struct cg_call *spare;
-    volatile sig_atomic_t interrupted; /* a quick stop: SystemExit is ours, not the application's */
+    _Atomic bool interrupted; /* a quick stop: SystemExit is ours, not the application's */
 };
 
 /* 0 or -1 with an exception. */

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
  * Hot: it runs once per request, and most of the binding's time goes by here. Owns the template and
- * the texts of two endpoints.
+ * the texts of three endpoints.
  */
 #include "pyext/environ.h"
 
 #include "pyext/text.h"
 
 #include "server/base/num.h"
-
-#include <stdlib.h>
 
 /* The template has the constant keys, and the keys that every request sets, with an empty value:
  * setting those replaces a value instead of inserting, and the copied table already has room for
@@ -30,10 +28,9 @@ static int fill_constants(struct cg_environ *e, const struct cg_settings *settin
         enum cg_name key;
         PyObject *value; /* a new reference, or NULL with an exception */
     } rows[] = {
-        {CG_NAME_SCRIPT_NAME, cg_py_ref(e->script_name)},
+        {CG_NAME_SCRIPT_NAME, cg_py_ref(s->name[CG_NAME_EMPTY])},
         {CG_NAME_SERVER_SOFTWARE, PyUnicode_FromString("cgunicorn/" CG_VERSION)},
         {CG_NAME_WSGI_VERSION, Py_BuildValue("(ii)", 1, 0)},
-        /* Behind a trusted proxy it is the request that says; see set_request(). */
         {CG_NAME_WSGI_URL_SCHEME, cg_py_ref(s->name[CG_NAME_HTTP])},
         {CG_NAME_WSGI_INPUT_TERMINATED, PyBool_FromLong(true)},
         {CG_NAME_WSGI_ERRORS, PyObject_CallNoArgs(s->error_stream_type)},
@@ -49,20 +46,11 @@ static int fill_constants(struct cg_environ *e, const struct cg_settings *settin
     return rc;
 }
 
-/* SCRIPT_NAME of the process's environment, without a slash at its end: that is PATH_INFO's. */
-static PyObject *script_name(void) {
-    struct cg_slice name = cg_slice_str(getenv("SCRIPT_NAME"));
-    while (name.len > 0 && name.at[name.len - 1] == '/')
-        name.len--;
-    return cg_text_new(name);
-}
-
 int cg_environ_init(struct cg_environ *e, struct cg_state *state,
                     const struct cg_settings *settings) {
     *e = (struct cg_environ){.state = state};
-    e->script_name = script_name();
     e->template = PyDict_New();
-    if (!e->script_name || !e->template)
+    if (!e->template)
         return -1;
     for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++)
         if (PyDict_SetItem(e->template, state->name[replaced[i]], state->name[CG_NAME_EMPTY]) < 0)
@@ -77,8 +65,8 @@ static void endpoint_text_done(struct cg_endpoint_text *t) {
 
 void cg_environ_done(struct cg_environ *e) {
     endpoint_text_done(&e->local);
-    endpoint_text_done(&e->peer);
-    Py_CLEAR(e->script_name);
+    endpoint_text_done(&e->client);
+    endpoint_text_done(&e->destination);
     Py_CLEAR(e->template);
 }
 
@@ -105,37 +93,32 @@ static PyObject *protocol_text(const struct cg_state *state, const struct cg_req
     return PyUnicode_FromFormat("HTTP/%d.%d", r->version_major, r->version_minor);
 }
 
-/* PATH_INFO is what follows SCRIPT_NAME in the path. */
-static PyObject *path_info(const struct cg_environ *e, struct cg_slice path) {
-    struct cg_slice mount;
-    if (cg_text_slice(e->script_name, "SCRIPT_NAME", &mount) < 0)
-        return NULL;
-    if (mount.len == 0)
-        return cg_slice_eq(path, CG_SLICE("/")) ? cg_py_ref(e->state->name[CG_NAME_SLASH])
-                                                : cg_text_unquote(path);
-    bool below = path.len >= mount.len && memcmp(path.at, mount.at, mount.len) == 0 &&
-                 (path.len == mount.len || path.at[mount.len] == '/');
-    if (below)
-        return cg_text_unquote(cg_slice_of(path.at + mount.len, path.len - mount.len));
-    PyObject *text = cg_text_new(path);
-    if (text)
-        PyErr_Format(PyExc_ValueError,
-                     "Configuration problem: Request path %R does not start with SCRIPT_NAME %R",
-                     text, e->script_name);
-    Py_XDECREF(text);
-    return NULL;
+static PyObject *path_text(const struct cg_state *state, struct cg_slice path) {
+    return cg_slice_eq(path, CG_SLICE("/")) ? cg_py_ref(state->name[CG_NAME_SLASH])
+                                            : cg_text_unquote(path);
+}
+
+/* What the template has right for most requests. */
+static int set_unusual(const struct cg_state *s, PyObject *env, const struct cg_request *r) {
+    if (r->query.len > 0 &&
+        cg_py_put(env, s->name[CG_NAME_QUERY_STRING], cg_text_new(r->query)) < 0)
+        return -1;
+    if (r->script_name.len > 0 &&
+        cg_py_put(env, s->name[CG_NAME_SCRIPT_NAME], cg_text_new(r->script_name)) < 0)
+        return -1;
+    if (r->scheme != CG_SCHEME_HTTPS)
+        return 0;
+    return PyDict_SetItem(env, s->name[CG_NAME_WSGI_URL_SCHEME], s->name[CG_NAME_HTTPS]);
 }
 
 static int set_request(const struct cg_environ *e, PyObject *env, const struct cg_request *r) {
     const struct cg_state *s = e->state;
     if (cg_py_put(env, s->name[CG_NAME_REQUEST_METHOD], method_text(s, r->method)) < 0 ||
-        cg_py_put(env, s->name[CG_NAME_PATH_INFO], path_info(e, r->path)) < 0 ||
+        cg_py_put(env, s->name[CG_NAME_PATH_INFO], path_text(s, r->path_info)) < 0 ||
         cg_py_put(env, s->name[CG_NAME_RAW_URI], cg_text_new(r->target)) < 0 ||
         cg_py_put(env, s->name[CG_NAME_SERVER_PROTOCOL], protocol_text(s, r)) < 0)
         return -1;
-    if (r->query.len == 0) /* the template has "" */
-        return 0;
-    return cg_py_put(env, s->name[CG_NAME_QUERY_STRING], cg_text_new(r->query));
+    return set_unusual(s, env, r);
 }
 
 static PyObject *number_text(uint64_t n) {
@@ -167,7 +150,9 @@ static int update_text(struct cg_endpoint_text *t, const struct cg_endpoint *of)
 static int set_unix_server(const struct cg_environ *e, PyObject *env,
                            const struct cg_exchange *ex) {
     const struct cg_state *s = e->state;
-    struct cg_slice host = ex->request.host, port = CG_SLICE("80");
+    bool is_https = ex->request.scheme == CG_SCHEME_HTTPS;
+    struct cg_slice host = ex->request.host;
+    struct cg_slice port = is_https ? CG_SLICE("443") : CG_SLICE("80");
     if (host.len == 0) {
         host = cg_endpoint_host(ex->local);
         port = CG_SLICE("");
@@ -196,12 +181,29 @@ static int set_endpoints(struct cg_environ *e, PyObject *env, const struct cg_ex
                PyDict_SetItem(env, name[CG_NAME_SERVER_PORT], e->local.port) < 0) {
         return -1;
     }
-    if (ex->peer->family == CG_FAMILY_UNIX) /* no REMOTE_PORT; REMOTE_ADDR is "" in the template */
+    if (ex->client->family == CG_FAMILY_UNIX) /* REMOTE_ADDR is "", as the template has it */
         return 0;
-    if (update_text(&e->peer, ex->peer) < 0 ||
-        PyDict_SetItem(env, name[CG_NAME_REMOTE_ADDR], e->peer.host) < 0)
+    if (update_text(&e->client, ex->client) < 0 ||
+        PyDict_SetItem(env, name[CG_NAME_REMOTE_ADDR], e->client.host) < 0)
         return -1;
-    return PyDict_SetItem(env, name[CG_NAME_REMOTE_PORT], e->peer.port);
+    return PyDict_SetItem(env, name[CG_NAME_REMOTE_PORT], e->client.port);
+}
+
+/* What a PROXY header says besides the client. The address is the one that the client connected to,
+ * whatever Gunicorn's name for it suggests. */
+static int set_proxy(struct cg_environ *e, PyObject *env, const struct cg_proxy *proxy) {
+    PyObject *const *name = e->state->name;
+    struct cg_slice kind = cg_slice_str(cg_proxy_kind_name(proxy->kind));
+    if (cg_py_put(env, name[CG_NAME_PROXY_PROTOCOL], cg_text_new(kind)) < 0)
+        return -1;
+    if (!cg_proxy_has_addresses(proxy))
+        return 0;
+    bool is_unix = proxy->destination.family == CG_FAMILY_UNIX;
+    if (update_text(&e->destination, &proxy->destination) < 0 ||
+        PyDict_SetItem(env, name[CG_NAME_PROXY_ADDR], e->destination.host) < 0)
+        return -1;
+    return PyDict_SetItem(env, name[CG_NAME_PROXY_PORT],
+                          is_unix ? name[CG_NAME_EMPTY] : e->destination.port);
 }
 
 /* A field that came before gets this value joined to its own (RFC 9110 section 5.3; cookies as in
@@ -226,23 +228,32 @@ static int set_field(PyObject *env, PyObject *key, const struct cg_field *f) {
     return rc;
 }
 
-static int set_fields(struct cg_state *state, PyObject *env, const struct cg_request *r) {
-    for (size_t i = 0; i < r->fields_n; i++) {
-        const struct cg_field *f = &r->fields[i];
-        if (f->id != CG_FIELD_OTHER) {
-            if (set_field(env, state->field_key[f->id], f) < 0)
-                return -1;
-            continue;
-        }
-        /* header_map "drop": X_Real_IP must not pass for X-Real-IP. */
-        if (memchr(f->name.at, '_', f->name.len))
-            continue;
-        PyObject *key = cg_header_keys_get(&state->header_keys, f->name);
-        int rc = key ? set_field(env, key, f) : -1;
-        Py_XDECREF(key);
-        if (rc < 0)
+/* The application gets a body that is decoded and whole, and is told so as RFC 9112 section 7.1.3
+ * has it: with its length, and without a coding that frameworks would look for in vain. */
+static int set_decoded_length(struct cg_state *state, PyObject *env, const struct cg_body *body) {
+    char digits[CG_NUM_U64_MAX_LEN];
+    PyObject *text = cg_text_new(cg_slice_of(digits, cg_num_format_u64(digits, body->size)));
+    int rc = text ? PyDict_SetItem(env, state->field_key[CG_FIELD_CONTENT_LENGTH], text) : -1;
+    Py_XDECREF(text);
+    return rc;
+}
+
+static int set_one(struct cg_state *state, PyObject *env, const struct cg_exchange *ex,
+                   const struct cg_field *f) {
+    if (f->id == CG_FIELD_TRANSFER_ENCODING && ex->request.framing == CG_FRAMING_CHUNKED)
+        return set_decoded_length(state, env, &ex->body);
+    if (f->id != CG_FIELD_OTHER)
+        return set_field(env, state->field_key[f->id], f);
+    PyObject *key = cg_header_keys_get(&state->header_keys, f->name);
+    int rc = key ? set_field(env, key, f) : -1;
+    Py_XDECREF(key);
+    return rc;
+}
+
+static int set_fields(struct cg_state *state, PyObject *env, const struct cg_exchange *ex) {
+    for (size_t i = 0; i < ex->request.fields_n; i++)
+        if (set_one(state, env, ex, &ex->request.fields[i]) < 0)
             return -1;
-    }
     return 0;
 }
 
@@ -273,7 +284,8 @@ PyObject *cg_environ_new(struct cg_environ *e, struct cg_call *call) {
     if (!env)
         return NULL;
     if (set_request(e, env, &call->ex->request) < 0 || set_endpoints(e, env, call->ex) < 0 ||
-        set_fields(e->state, env, &call->ex->request) < 0 || set_objects(call, env) < 0) {
+        (call->ex->proxy && set_proxy(e, env, call->ex->proxy) < 0) ||
+        set_fields(e->state, env, call->ex) < 0 || set_objects(call, env) < 0) {
         Py_DECREF(env);
         return NULL;
     }

@@ -23,8 +23,7 @@ struct cg_endpoint_text {
 struct cg_environ {
     struct cg_state *state; /* borrowed */
     PyObject *template;     /* strong; never handed out itself */
-    PyObject *script_name;  /* strong: latin-1 str */
-    struct cg_endpoint_text local, peer;
+    struct cg_endpoint_text local, client, destination;
 };
 
 /* Embedded in its owner. 0 or -1 with an exception; done accepts what init left. */

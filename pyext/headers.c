@@ -48,5 +48,12 @@ int cg_headers_add(struct cg_response *r, PyObject *pairs) {
     int rc = 0;
     for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(pairs); i++)
         rc = add_pair(r, PySequence_Fast_GET_ITEM(pairs, i));
+    enum cg_response_error error = rc == 0 ? cg_response_check_fields(r) : CG_RESPONSE_OK;
+    if (error) {
+        PyErr_Format(PyExc_ValueError,
+                     "the application %s: header 'Upgrade' without 'Connection: upgrade'",
+                     cg_response_error_text(error));
+        rc = -1;
+    }
     return rc;
 }

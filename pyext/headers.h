@@ -13,7 +13,8 @@
  * This is the part that may run code of the application's; no head may be half given meanwhile. */
 PyObject *cg_headers_pairs(PyObject *headers);
 
-/* Adds every pair of it. 0, or -1 with an exception that names the header at fault. */
+/* Adds every pair of it and checks them together. 0, or -1 with an exception that names the header
+ * at fault. */
 int cg_headers_add(struct cg_response *r, PyObject *pairs);
 
 /* What the application did wrong, as a Python exception; `what` and `about` name the part at fault:

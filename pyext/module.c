@@ -9,6 +9,7 @@
 #include "pyext/settings.h"
 
 #include "server/arbiter/arbiter.h"
+#include "server/base/cidr.h"
 #include "server/base/log.h"
 #include "server/http/parser.h"
 #include "server/net/bind.h"
@@ -67,9 +68,11 @@ static PyObject *module_run(PyObject *module, PyObject *args) {
 
 /* "http://127.0.0.1:8000", as the listener will be called once it is open. */
 static PyObject *bind_name(const struct cg_bind *bind) {
+    char name[sizeof("unix:") + sizeof(bind->path)];
     switch (bind->kind) {
     case CG_BIND_UNIX:
-        return PyUnicode_FromFormat("unix:%s", bind->path);
+        snprintf(name, sizeof(name), "unix:%s", bind->path);
+        return PyUnicode_DecodeFSDefault(name);
     case CG_BIND_FD:
         return PyUnicode_FromFormat("fd://%d", bind->fd);
     case CG_BIND_TCP:
@@ -81,16 +84,39 @@ static PyObject *bind_name(const struct cg_bind *bind) {
 }
 
 static PyObject *module_parse_bind(PyObject *module, PyObject *args) {
-    const char *text;
-    if (!PyArg_ParseTuple(args, "s:parse_bind", &text))
+    PyObject *text;
+    if (!PyArg_ParseTuple(args, "O&:parse_bind", PyUnicode_FSConverter, &text))
         return NULL;
     struct cg_bind bind;
     char sentence[SENTENCE_MAX];
-    if (cg_bind_parse(text, &bind, sentence, sizeof(sentence)) < 0) {
-        PyErr_SetString(PyExc_ValueError, sentence);
+    int rc = cg_bind_parse(PyBytes_AS_STRING(text), &bind, sentence, sizeof(sentence));
+    Py_DECREF(text);
+    if (rc == 0)
+        return bind_name(&bind);
+    PyObject *reason = PyUnicode_DecodeFSDefault(sentence);
+    if (reason)
+        PyErr_SetObject(PyExc_ValueError, reason);
+    Py_XDECREF(reason);
+    return NULL;
+}
+
+static PyObject *module_check_allow(PyObject *module, PyObject *args) {
+    const char *list;
+    struct cg_slice bad;
+    if (!PyArg_ParseTuple(args, "s:check_allow", &list))
         return NULL;
-    }
-    return bind_name(&bind);
+    struct cg_allow *allow = cg_allow_new(list, &bad);
+    cg_allow_free(allow);
+    if (allow)
+        Py_RETURN_NONE;
+    if (!bad.len)
+        return PyErr_NoMemory();
+    PyObject *text = PyUnicode_FromStringAndSize(bad.at, (Py_ssize_t)bad.len);
+    if (text)
+        PyErr_Format(PyExc_ValueError,
+                     "%R is not an IP address or a network without bits behind its prefix.", text);
+    Py_XDECREF(text);
+    return NULL;
 }
 
 /* The levels of Python's logging. */
@@ -166,6 +192,8 @@ static PyMethodDef module_methods[] = {
      "run(settings, runtime, /) -> int: serves; the exit code, in the arbiter and in each worker."},
     {"parse_bind", module_parse_bind, METH_VARARGS,
      "parse_bind(text, /) -> str: the display name of a bind string; ValueError when it is none."},
+    {"check_allow", module_check_allow, METH_VARARGS,
+     "check_allow(text, /): ValueError when it is no list of IP addresses and networks, or '*'."},
     {"log", module_log, METH_VARARGS,
      "log(level, message, /): a line in the error log, at one of logging's levels."},
     {0},

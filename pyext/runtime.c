@@ -55,6 +55,17 @@ static void wait_end(void *rt) {
     PyEval_RestoreThread(PyGILState_GetThisThreadState());
 }
 
+/* Threads of a driver: a thread state each, for the thread's life, so that what the application
+ * keeps in threading.local lasts as long. */
+
+static void thread_begin(void *rt) {
+    PyGILState_Ensure();
+}
+
+static void thread_end(void *rt) {
+    PyGILState_Release(PyGILState_UNLOCKED);
+}
+
 /* Reload */
 
 static const struct cg_settings *reload(void *rt) {
@@ -191,7 +202,7 @@ static enum cg_exit boot(void *rt, const struct cg_settings *settings) {
 
 static void interrupt(void *rt) {
     struct cg_host *h = rt;
-    h->wsgi.interrupted = 1;
+    h->wsgi.interrupted = true;
     PyErr_SetInterrupt(); /* async-signal-safe: it sets a flag for the interpreter */
 }
 
@@ -217,6 +228,8 @@ const struct cg_runtime cg_python_runtime = {
     .after_fork_child = after_fork_child,
     .wait_begin = wait_begin,
     .wait_end = wait_end,
+    .thread_begin = thread_begin,
+    .thread_end = thread_end,
     .reload = reload,
     .free_settings = free_settings,
     .boot = boot,

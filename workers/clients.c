@@ -302,8 +302,9 @@ bool cg_clients_have_room(const struct cg_clients *s) {
     return !is_full(s) || !cg_list_empty(&s->idle);
 }
 
-void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
-                      const struct cg_endpoint *local) {
+/* NULL: there was no memory for it. */
+static struct client *take_in(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
+                              const struct cg_endpoint *local) {
     if (is_full(s) && !cg_list_empty(&s->idle))
         client_free(s, CG_LIST_ENTRY(s->idle.next, struct client, place));
     struct client *c = malloc(sizeof(*c));
@@ -312,7 +313,7 @@ void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *pe
         cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
         cg_fd_close(&fd);
         free(c);
-        return;
+        return NULL;
     }
     *c = (struct client){
         .source = {CG_SOURCE_CLIENT, fd},
@@ -323,7 +324,21 @@ void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *pe
     cg_list_init(&c->place);
     cg_list_push_back(&s->all, &c->all);
     s->n++;
-    pump(s, c);
+    return c;
+}
+
+void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
+                      const struct cg_endpoint *local) {
+    struct client *c = take_in(s, fd, peer, local);
+    if (c)
+        pump(s, c);
+}
+
+void cg_clients_admit_later(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
+                            const struct cg_endpoint *local) {
+    struct client *c = take_in(s, fd, peer, local);
+    if (c)
+        cg_list_push_back(&s->ready, &c->place);
 }
 
 void cg_clients_drain(struct cg_clients *s) {
@@ -388,9 +403,9 @@ int cg_clients_init(struct cg_clients *s, struct cg_worker *w, struct cg_waitset
     cg_list_init(&s->all);
     cg_list_init(&s->idle);
     cg_list_init(&s->ready);
-    cg_http_init(&s->http, w->settings, w->app, w->app_ctx, &client_io, s);
-    if (!cg_log_access_enabled())
-        return 0;
+    int rc = cg_http_init(&s->http, w->settings, w->app, w->app_ctx, &client_io, s);
+    if (rc < 0 || !cg_log_access_enabled())
+        return rc;
     s->http.access = cg_access_new(w->settings->access_log_format);
     return s->http.access ? 0 : -ENOMEM;
 }

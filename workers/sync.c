@@ -28,7 +28,8 @@ enum {
 struct listener {
     struct cg_source source; /* first: the wait set's token */
     const struct cg_listener *of;
-    bool ready; /* somebody may be in its queue; when not stopping, only within a turn */
+    bool ready;        /* somebody may be in its queue; when not stopping, only within a turn */
+    int64_t waiting_n; /* when stopping: how many of the queue are still to be served */
 };
 
 struct sync {
@@ -42,14 +43,17 @@ struct sync {
     uint64_t pause_until_us; /* no accept before; 0 = no pause */
     bool accept_failed;      /* and it has been logged */
     bool stopping;
-    bool released; /* stopping, and the listeners' queues are no longer ours */
-    int64_t queue_left;
+    bool released;            /* stopping, and the listeners' queues are no longer ours */
     uint64_t silent_until_us; /* UINT64_MAX: they have been closed */
 };
 
-static bool any_ready(const struct sync *s) {
+static bool may_accept(const struct sync *s, const struct listener *l) {
+    return l->ready && (s->stopping ? l->waiting_n > 0 : s->worker->stop == CG_STOP_NO);
+}
+
+static bool may_accept_any(const struct sync *s) {
     for (size_t i = 0; i < s->listeners_n; i++)
-        if (s->listeners[i].ready)
+        if (may_accept(s, &s->listeners[i]))
             return true;
     return false;
 }
@@ -93,38 +97,49 @@ static void accept_one(struct sync *s, struct listener *l) {
         return;
     }
     s->accept_failed = false;
-    s->queue_left--;
-    cg_clients_admit(&s->clients, fd, &peer, &l->of->local);
-}
-
-static bool may_accept(const struct sync *s) {
-    return s->stopping ? s->queue_left > 0 : s->worker->stop == CG_STOP_NO;
+    l->waiting_n--;
+    if (s->stopping)
+        cg_clients_admit_later(&s->clients, fd, &peer, &l->of->local);
+    else
+        cg_clients_admit(&s->clients, fd, &peer, &l->of->local);
 }
 
 /* One from each listener, so that the clients who are here already get their turn. */
 static void accept_ready(struct sync *s) {
     for (size_t i = 0; i < s->listeners_n; i++) {
         struct listener *l = &s->listeners[i];
-        if (l->ready && may_accept(s))
+        if (may_accept(s, l))
             accept_one(s, l);
         l->ready = l->ready && s->stopping; /* otherwise waiting will tell */
     }
 }
 
-/* A graceful stop, once. The queues have a bound, so that a flood of new clients cannot keep us. */
+/* A graceful stop, once. Only who waits already is served, so that new clients cannot keep us. The
+ * queue of a unix socket cannot be measured, but grows no more: its file is gone. */
 static void begin_stop(struct sync *s) {
     s->stopping = true;
     set_listening(s, false);
-    s->queue_left = s->worker->settings->backlog;
+    for (size_t i = 0; i < s->listeners_n; i++) {
+        struct listener *l = &s->listeners[i];
+        l->waiting_n = cg_listener_waiting(l->of, s->worker->settings->backlog);
+    }
     s->silent_until_us = s->clients.http.now_us + STOP_SILENT_US;
     set_all_ready(s, s->worker->stop_takes_queue);
     cg_clients_drain(&s->clients);
+}
+
+/* Who has come since the stop began, in one go: what the last worker leaves behind is reset. */
+static void accept_rest(struct sync *s) {
+    for (size_t i = 0; i < s->listeners_n; i++)
+        while (s->listeners[i].ready && cg_clients_have_room(&s->clients))
+            accept_one(s, &s->listeners[i]);
 }
 
 /* The queues are empty, or not ours: our copies of the listeners are closed, so that new clients
  * are refused at once when no other process holds them. The numbers stay taken: they are the
  * arbiter's to close. */
 static void release_listeners(struct sync *s) {
+    accept_rest(s);
     set_all_ready(s, false);
     for (size_t i = 0; i < s->listeners_n; i++)
         cg_fd_replace(s->listeners[i].source.fd, s->wake.fd);
@@ -136,7 +151,7 @@ static void follow_stop(struct sync *s) {
         return;
     if (!s->stopping)
         begin_stop(s);
-    if (!s->released && !(any_ready(s) && may_accept(s)))
+    if (!s->released && !may_accept_any(s))
         release_listeners(s);
     if (s->clients.http.now_us >= s->silent_until_us) {
         cg_clients_close_idle(&s->clients);
@@ -168,7 +183,7 @@ static int wait_ms(const struct sync *s) {
 
 static bool has_work(const struct sync *s) {
     return !cg_list_empty(&s->clients.ready) ||
-           (any_ready(s) && may_accept(s) && cg_clients_have_room(&s->clients));
+           (may_accept_any(s) && cg_clients_have_room(&s->clients));
 }
 
 /* Looks before it waits: the interpreter is given away, which may cost its switch interval to get
@@ -228,7 +243,7 @@ static int init_listeners(struct sync *s, const struct cg_listeners *listeners) 
         return -ENOMEM;
     for (size_t i = 0; i < listeners->n; i++) {
         const struct cg_listener *of = &listeners->at[i];
-        s->listeners[i] = (struct listener){{CG_SOURCE_LISTENER, of->fd}, of, false};
+        s->listeners[i] = (struct listener){{CG_SOURCE_LISTENER, of->fd}, of, false, 0};
     }
     s->listeners_n = listeners->n;
     return 0;

@@ -59,6 +59,8 @@ static const struct {
     cg_driver_fn run;
 } driver_table[] = {
     {"sync", cg_sync_run},
+    {"async", cg_async_run},
+    {"gthread", cg_async_run},
 };
 
 enum { DRIVERS_N = sizeof(driver_table) / sizeof(driver_table[0]) };
@@ -66,6 +68,7 @@ enum { DRIVERS_N = sizeof(driver_table) / sizeof(driver_table[0]) };
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "handlers may touch lock-free atomics only");
 static _Atomic int notes;  /* enum note, or-ed */
 static _Atomic int apps_n; /* threads that are in the application */
+static _Atomic bool quick; /* a quick stop was noted, perhaps not taken yet */
 static int wake_write_fd;
 static pid_t worker_pid;
 static const struct cg_runtime *runtime;
@@ -89,6 +92,8 @@ static void on_signal(int number) {
         return;
     }
     enum note note = note_of(number);
+    if (note == NOTE_QUICK)
+        atomic_store(&quick, true);
     if (note != NOTE_NOTHING) {
         atomic_fetch_or(&notes, (int)note);
         ssize_t ignored = write(wake_write_fd, "", 1); /* a full pipe wakes as well */
@@ -145,6 +150,10 @@ void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us) {
         stop(w, CG_STOP_QUICK, false, now_us);
 }
 
+bool cg_worker_is_quick(void) {
+    return atomic_load_explicit(&quick, memory_order_relaxed);
+}
+
 void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us) {
     cg_log(CG_LOG_INFO, "Parent changed, shutting down: <Worker %d>", (int)worker_pid);
     stop(w, CG_STOP_GRACEFUL, true, now_us);
@@ -161,12 +170,16 @@ int cg_worker_beat_ms(const struct cg_worker *w) {
     return timeout_s < INT_MAX / 500 ? (int)timeout_s * 500 : INT_MAX;
 }
 
-void cg_worker_begin_request(struct cg_worker *w, const struct cg_exchange *ex, uint64_t now_us) {
-    cg_slot_begin_request(w->child->slot, cg_endpoint_host(ex->peer), ex->request.line, now_us);
+void cg_worker_count_request(struct cg_worker *w, uint64_t now_us) {
     if (++w->requests_n != w->requests_max)
         return;
     cg_log(CG_LOG_INFO, "Autorestarting worker after current request.");
     stop(w, CG_STOP_GRACEFUL, false, now_us);
+}
+
+void cg_worker_begin_request(struct cg_worker *w, const struct cg_exchange *ex, uint64_t now_us) {
+    cg_slot_begin_request(w->child->slot, cg_endpoint_host(ex->client), ex->request.line, now_us);
+    cg_worker_count_request(w, now_us);
 }
 
 void cg_worker_end_request(struct cg_worker *w, uint64_t now_us) {
@@ -220,6 +233,7 @@ static int init(struct cg_worker *w, struct cg_child *child) {
     rt = child->rt;
     atomic_store(&notes, 0);
     atomic_store(&apps_n, 0);
+    atomic_store(&quick, false);
     install_signals();
     return 0;
 }

@@ -48,6 +48,10 @@ int cg_worker_main(struct cg_child *child);
  * nothing. */
 void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us);
 
+/* Has INT or QUIT come, even if it is not taken yet? For any thread. What the application says then
+ * was broken off and is not for the client. */
+bool cg_worker_is_quick(void);
+
 /* Drivers call it once, when child->parent_fd is readable: a graceful stop. */
 void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us);
 
@@ -60,6 +64,8 @@ int cg_worker_beat_ms(const struct cg_worker *w);
  * requests_max sets w->stop, in time for its own response to say close. */
 void cg_worker_begin_request(struct cg_worker *w, const struct cg_exchange *ex, uint64_t now_us);
 void cg_worker_end_request(struct cg_worker *w, uint64_t now_us);
+/* begin's counting alone, for a driver that keeps the slot itself. */
+void cg_worker_count_request(struct cg_worker *w, uint64_t now_us);
 
 /* Around each call that may run the application's code: only in between does a quick stop interrupt
  * it. */
@@ -69,5 +75,6 @@ void cg_worker_leave_app(struct cg_worker *w);
 /* A driver: serves until w->stop says to leave and everything is finished. */
 typedef int (*cg_driver_fn)(struct cg_worker *w);
 int cg_sync_run(struct cg_worker *w);
+int cg_async_run(struct cg_worker *w);
 
 #endif

@@ -30,11 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with the arguments given, else with those of the process; returns the exit
     code, in the master and in each worker process."""
     try:
+        open_standard_streams()
         runtime = Runtime(invocation(sys.argv[1:] if argv is None else argv))
         for warning in runtime.config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
         if runtime.config.print_config:
-            print(_printable(str(runtime.config)))
+            _show(str(runtime.config))
         if runtime.config.print_config or runtime.config.check_config:
             return _preload(runtime)
         failed = runtime.config.preload_app and _preload(runtime)
@@ -62,10 +63,27 @@ def _run(runtime: Runtime) -> int:
         return _complain(f"Can't open the log {error.filename!r}: {error.strerror}.")
 
 
-def _printable(text: str) -> str:
-    """Paths may have bytes, and values characters, that standard output cannot encode."""
+def open_standard_streams() -> None:
+    """Puts /dev/null where a standard stream is closed: a socket would get its number, and all that
+    the application and its children print."""
+    for fd, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, os.fdopen(fd, mode))
+
+
+def _show(text: str) -> None:
+    """Prints it at once, that a failure be told. Paths may have bytes, and values characters, that
+    standard output cannot encode."""
     encoding = sys.stdout.encoding
-    return text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        raise ConfigError(f"Can't write to standard output: {error.strerror}.") from None
 
 
 def _complain(sentence: str, details: str = "") -> int:
@@ -80,7 +98,7 @@ class _Formatter(argparse.HelpFormatter):
     """One line for each setting, however long: it is made to be searched."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=38, width=200)
+        super().__init__(prog, max_help_position=42, width=200)
 
     def _format_action_invocation(self, action: argparse.Action) -> str:
         return f"{', '.join(action.option_strings)} {action.metavar or ''}".rstrip()
@@ -99,8 +117,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         c = _cgunicorn
         python = f"{platform.python_implementation()} {platform.python_version()}"
-        print(f"cgunicorn (version {c.version})")
-        print(f"llhttp {c.llhttp_version}, libuv {c.libuv_version}, {python}")
+        versions = f"llhttp {c.llhttp_version}, libuv {c.libuv_version}, {python}"
+        _show(f"cgunicorn (version {c.version})\n{versions}")
         parser.exit()
 
 
@@ -117,8 +135,12 @@ def invocation(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
 
 def start_directory(environ: Mapping[str, str]) -> str:
     """The working folder; by the name that the shell has for it, which may be a symbolic link that
-    a deployment moves to a new release."""
-    directory, name = Path.cwd(), Path(environ.get("PWD", ""))
+    a deployment moves to a new release. ConfigError when it was deleted."""
+    try:
+        directory = Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"The working folder is gone: {error.strerror}.") from None
+    name = Path(environ.get("PWD", ""))
     try:
         same = name.is_absolute() and name.samefile(directory)
     except OSError:
@@ -181,6 +203,8 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
         dest=setting.name,
         action="append" if setting.kind is LIST else "store",
         type=_argument_type(setting),
+        nargs="?" if setting.bare_value else None,
+        const=setting.bare_value or None,
         metavar=setting.meta or setting.kind.meta,
         help=help_line,
     )

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """From what the user said to one immutable Config.
 
-Weakest first: the defaults (some with an environment variable: PORT, WEB_CONCURRENCY, SENDFILE),
-the config file, CGUNICORN_CMD_ARGS or else GUNICORN_CMD_ARGS, the command line. Only one config
-file and only one of the two variables is read. Every value of every layer is validated, also one
-that a stronger layer overrides. Nothing is kept here: a reload starts from the same Invocation.
+Weakest first: the defaults (some with an environment variable: PORT, WEB_CONCURRENCY,
+FORWARDED_ALLOW_IPS, SENDFILE), the config file, CGUNICORN_CMD_ARGS or else GUNICORN_CMD_ARGS, the
+command line. Only one config file and only one of the two variables is read. Every value of every
+layer is validated, also one that a stronger layer overrides. Nothing is kept here: a reload starts
+from the same Invocation.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from typing import Any
 
 from cgunicorn import _cgunicorn
 from cgunicorn.errors import ConfigError, user_traceback
+from cgunicorn.gunicorn_names import NAMES, SAFETY_NAMES
 from cgunicorn.imports import NoSuchModuleError, import_module
 from cgunicorn.settings import SETTINGS
 
 DEFAULT_FILES = ("cgunicorn.conf.py", "gunicorn.conf.py")
+
+#: Seconds; why so many is said where the setting is declared.
+ASYNC_KEEPALIVE = 75
 
 #: How alike an unknown name must be to a setting's for a warning, from 0 to 1.
 _LIKENESS = 0.85
@@ -88,6 +93,8 @@ class Config:
         values: dict[str, object] = {}
         for name, c_type in _cgunicorn.setting_fields:
             value = _plain(getattr(self, name))
+            if isinstance(value, dict):
+                value = [f"{k}:{v}" for k, v in value.items()]
             values[name] = 0 if value is None and c_type == "int" else value
         return values
 
@@ -98,6 +105,8 @@ class Config:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -106,6 +115,7 @@ def load(invocation: Invocation) -> Config:
     the server was started in. ConfigError."""
     location = _file_location(invocation)
     namespace = _read_file(location) if location else {}
+    _check_safety(location or "", namespace)
     given = {n: v for n, v in namespace.items() if n in SETTINGS and n != "config"}
     layers = [
         *_default_layers(invocation),
@@ -113,6 +123,7 @@ def load(invocation: Invocation) -> Config:
         *invocation.arguments,
     ]
     values, sources = _fold(layers)
+    _follow_worker_class(values)
     values["config"] = location
     values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
     app_spec = invocation.app_spec or values["wsgi_app"]
@@ -146,6 +157,14 @@ def _fold(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
                 ) from None
             sources[name] = layer.source
     return values, sources
+
+
+def _follow_worker_class(values: dict[str, Any]) -> None:
+    """What was not said, but follows from the worker class or decides about it."""
+    if values["worker_class"] == "sync" and values["threads"] > 1:
+        values["worker_class"] = "gthread"
+    if values["keepalive"] is None and values["worker_class"] != "sync":
+        values["keepalive"] = ASYNC_KEEPALIVE
 
 
 def _shown(value: object) -> str:
@@ -206,15 +225,34 @@ def _compile(path: str) -> CodeType:
     return compile(data, path, "exec", dont_inherit=True)
 
 
+def _is_missing(name: str, value: object, names: frozenset[str]) -> bool:
+    """Whether one of these settings of Gunicorn is given a value that means anything."""
+    return name in names and name not in SETTINGS and bool(value)
+
+
+def _check_safety(location: str, namespace: Mapping[str, object]) -> None:
+    for name, value in namespace.items():
+        if _is_missing(name, value, SAFETY_NAMES):
+            raise ConfigError(
+                f"{location}: this version has no setting {name!r}, and serving without it would be"
+                " less safe than asked for."
+            )
+
+
 def _warnings(location: str, namespace: Mapping[str, object]) -> Iterator[str]:
-    """Names that look like settings misspelt. Constants, modules and variables that stand beside
-    the setting they resemble are taken to be meant."""
+    """Settings of Gunicorn without effect here, and names that look like settings misspelt.
+    Constants, modules and variables that stand beside the setting they resemble are taken to be
+    meant."""
     if location and not location.startswith("python:") and not location.endswith(".py"):
         yield f"{location}: configuration file should have a valid Python extension."
     for name, value in namespace.items():
-        if name in SETTINGS or name.startswith("_") or name != name.lower():
+        if name in SETTINGS or name.startswith("_") or isinstance(value, ModuleType):
+            continue
+        if _is_missing(name, value, NAMES):
+            yield f"{location}: this version has no setting {name!r}, which has no effect."
+        if name in NAMES or name != name.lower():
             continue
         candidates = [n for n in SETTINGS if n not in namespace]
         close = difflib.get_close_matches(name, candidates, n=1, cutoff=_LIKENESS)
-        if close and not isinstance(value, ModuleType):
+        if close:
             yield f"{location}: unknown setting {name!r}, did you mean {close[0]!r}?"

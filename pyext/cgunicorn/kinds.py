@@ -8,15 +8,19 @@ use; what it refuses is a ValueError whose text is a sentence for the user.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cgunicorn import _cgunicorn
 
 INT_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 _C_FIELDS = frozenset(name for name, _ in _cgunicorn.setting_fields)
 
@@ -73,6 +77,30 @@ def _to_list(value: object) -> tuple[str, ...]:
     return tuple(_to_str(v) for v in value)
 
 
+def _to_csv(value: object) -> str:
+    return ",".join(_to_list(value))
+
+
+def _to_proxy_mode(value: object) -> str:
+    """A mode by its name, or whether there is to be one at all."""
+    text = str(value) if isinstance(value, bool) else _to_str(value)
+    words = {"true": "auto", "1": "auto", "false": "off", "0": "off", "none": "off"}
+    return words.get(text.lower(), text)
+
+
+def _to_fields(value: object) -> Mapping[str, str]:
+    """Header names and values, as HTTP allows them."""
+    if not isinstance(value, Mapping):
+        raise ValueError
+    fields = {_to_str(name): _to_str(text) for name, text in value.items()}
+    for name, text in fields.items():
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"{name!r} is not a header name.")
+        if not text.isascii() or not text.isprintable():
+            raise ValueError(f"{text!r} is not a header value in ASCII.")
+    return MappingProxyType(fields)
+
+
 @dataclass(frozen=True)
 class Kind:
     """A type of values. `c_type` is its name in server/settings/settings.def; `check` refuses
@@ -89,6 +117,9 @@ MODE = Kind("int", "INT", "an integer", _to_mode)
 BOOL = Kind("bool", "", "True or False", _to_bool)
 STR = Kind("str", "STRING", "a string", _to_str)
 LIST = Kind("list", "STRING", "a string or a list of strings", _to_list)
+CSV = Kind("str", "STRING", "a string with commas or a list of strings", _to_csv)
+PROXY_MODE = Kind("str", "MODE", "a string, True or False", _to_proxy_mode)
+FIELDS = Kind("list", "", "a dict of header names and values", _to_fields)
 
 
 def check_binds(binds: tuple[str, ...]) -> tuple[str, ...]:
@@ -100,32 +131,36 @@ def check_binds(binds: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_worker_class(name: str) -> str:
-    if name != "sync":
-        raise ValueError("this version has one worker class, which is 'sync'.")
+    if name not in ("sync", "async", "gthread"):
+        raise ValueError("this version has the worker classes 'sync', 'async' and 'gthread'.")
     return name
-
-
-def check_threads(n: int) -> int:
-    if n > 1:
-        raise ValueError("the sync worker has one thread; use more workers instead.")
-    return n
-
-
-def check_log_level(name: str) -> str:
-    return name.lower()
 
 
 def check_folder(path: str) -> str:
     """An existing folder; a relative path counts from the folder the server was started in."""
-    if not Path(path).is_dir():
+    try:
+        is_folder = Path(path).is_dir()
+    except OSError as error:
+        raise ValueError(f"{path!r} can't be used: {error.strerror}.") from None
+    if not is_folder:
         raise ValueError(f"{path!r} is not a folder.")
     return str(Path(path).absolute())
 
 
 def check_chdir(path: str) -> str:
-    if not Path(path).is_dir():
+    try:
+        is_folder = Path(path).is_dir()
+    except PermissionError:  # told on entering, which for the default need not come to pass
+        return path
+    if not is_folder:
         raise ValueError(f"can't chdir to {path!r}.")
     return path
+
+
+def check_addresses(text: str) -> str:
+    """A list for server/base/cidr.h."""
+    _cgunicorn.check_allow(text)
+    return text
 
 
 def check_environment(items: tuple[str, ...]) -> tuple[str, ...]:
@@ -146,6 +181,7 @@ class Setting:
     description   a paragraph for the documentation
     flags         none: only a config file can set it
     flag_value    what the flags of a BOOL store
+    bare_value    what the flags store when no value follows them; none: one must follow
     meta          names the value in --help, where the kind's word is too general
     env           the environment variable that replaces the default, after from_env
     least, most   the range of an integer
@@ -163,6 +199,7 @@ class Setting:
     description: str = ""
     flags: tuple[str, ...] = ()
     flag_value: bool = True
+    bare_value: str = ""
     meta: str = ""
     env: str = ""
     from_env: Callable[[str], object] = str
@@ -203,6 +240,8 @@ class Setting:
         if isinstance(value, int) and not self.least <= value <= self.most:
             sign = f"Value must be positive: {value}; " if value < 0 else ""
             raise ValueError(f"{sign}it must be {self.valid}.")
-        if self.choices and str(value).lower() not in self.choices:
-            raise ValueError(f"it must be {self.valid}.")
+        if self.choices:
+            value = str(value).lower()
+            if value not in self.choices:
+                raise ValueError(f"it must be {self.valid}.")
         return self.check(value) if self.check else value

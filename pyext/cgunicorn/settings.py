@@ -8,20 +8,24 @@ Names, flags and defaults are Gunicorn's where Gunicorn has the setting.
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from cgunicorn.kinds import (
     BOOL,
+    CSV,
+    FIELDS,
     INT,
     INT64_MAX,
     LIST,
     MODE,
+    PROXY_MODE,
     STR,
     Setting,
+    check_addresses,
     check_binds,
     check_chdir,
     check_environment,
     check_folder,
-    check_log_level,
-    check_threads,
     check_worker_class,
 )
 
@@ -110,7 +114,9 @@ _ROWS = (
         "sync",
         "The type of workers",
         "`sync` runs one request at a time in each worker; slow and idle clients are parked and"
-        " hold nobody up.",
+        " hold nobody up. `async` keeps connections alive, runs the application in `threads`"
+        " threads and goes on serving all other clients while they are busy; `gthread` is another"
+        " name for it.",
         flags=("-k", "--worker-class"),
         check=check_worker_class,
     ),
@@ -120,10 +126,12 @@ _ROWS = (
         INT,
         1,
         "Threads of a worker that run the application",
-        "The sync worker has one.",
+        "So many requests may be in the application at once; connections do not count. With more"
+        " than one, the worker class `sync` becomes `gthread`. The application must be thread-safe"
+        " then.",
         flags=("--threads",),
         least=1,
-        check=check_threads,
+        most=1000,
     ),
     Setting(
         "worker_connections",
@@ -180,11 +188,13 @@ _ROWS = (
         INT,
         None,
         "Seconds that an idle connection is kept open; 0: closed",
-        "While it is not set, the sync worker closes each connection after its response. Set, it is"
-        " honoured by every worker class.",
+        "While it is not set, the sync worker closes each connection after its response, and the"
+        " others keep it for 75 seconds: longer than proxies and load balancers keep theirs (nginx"
+        " and AWS: 60), so that none sends a request into a connection that is being closed, which"
+        " it would answer with a 502. Set, it is honoured by every worker class.",
         flags=("--keep-alive",),
         unit="seconds",
-        default_text="closed",
+        default_text="sync: closed; async, gthread: 75",
     ),
     Setting(
         "limit_request_line",
@@ -225,6 +235,102 @@ _ROWS = (
         flags=("--limit-request-body",),
         unit="bytes",
         most=INT64_MAX,
+    ),
+    Setting(
+        "forwarded_allow_ips",
+        SECURITY,
+        CSV,
+        "127.0.0.1,::1",
+        "Proxies that may speak for their clients",
+        "IP addresses and networks, separated by commas, or * for everybody. What the settings"
+        " secure_scheme_headers and forwarder_headers name counts when it comes from one of them"
+        " or over a unix socket. The environment variable FORWARDED_ALLOW_IPS sets the default.",
+        flags=("--forwarded-allow-ips",),
+        env="FORWARDED_ALLOW_IPS",
+        check=check_addresses,
+    ),
+    Setting(
+        "secure_scheme_headers",
+        SECURITY,
+        FIELDS,
+        MappingProxyType(
+            {
+                "X-FORWARDED-PROTOCOL": "ssl",
+                "X-FORWARDED-PROTO": "https",
+                "X-FORWARDED-SSL": "on",
+            }
+        ),
+        "Headers by which a proxy says that its client used https",
+        "A dict of names and values. A header with one of the names makes wsgi.url_scheme https,"
+        " when it has exactly this value, or else http. Headers that disagree are answered 400.",
+    ),
+    Setting(
+        "forwarder_headers",
+        SECURITY,
+        CSV,
+        "SCRIPT_NAME,PATH_INFO",
+        "Headers with an underscore that proxies may send",
+        "Names, separated by commas, or * for all. They are kept, whatever header_map says, when"
+        " they come from forwarded_allow_ips. SCRIPT_NAME then says where the application is.",
+        flags=("--forwarder-headers",),
+    ),
+    Setting(
+        "header_map",
+        SECURITY,
+        STR,
+        "drop",
+        "What becomes of headers with an underscore in their name",
+        "An application cannot tell X_Real_IP from X-Real-IP, so a client could pass one for the"
+        " other. `drop` removes such headers, `refuse` answers 400, `dangerous` keeps them.",
+        flags=("--header-map",),
+        choices=("drop", "refuse", "dangerous"),
+    ),
+    Setting(
+        "permit_obsolete_folding",
+        SECURITY,
+        BOOL,
+        False,
+        "Accept headers that go on in a next line",
+        "The lines are joined by a space. HTTP has given this form up, since servers read it"
+        " differently.",
+        flags=("--permit-obsolete-folding",),
+    ),
+    Setting(
+        "strip_header_spaces",
+        SECURITY,
+        BOOL,
+        False,
+        "Accept white space between a header's name and its colon",
+        "HTTP forbids it, since servers read it differently.",
+        flags=("--strip-header-spaces",),
+    ),
+    Setting(
+        "permit_unconventional_http_method",
+        SECURITY,
+        BOOL,
+        False,
+        "Accept any token as the request method",
+        "In lower case, too, and with any length. Otherwise only registered methods are served.",
+        flags=("--permit-unconventional-http-method",),
+    ),
+    Setting(
+        "permit_unconventional_http_version",
+        SECURITY,
+        BOOL,
+        False,
+        "Accept other versions than HTTP/1.0 and HTTP/1.1",
+        "Of the form HTTP/x.y. They are answered as HTTP/1.0 when they are older than 1.1, else as"
+        " HTTP/1.1.",
+        flags=("--permit-unconventional-http-version",),
+    ),
+    Setting(
+        "casefold_http_method",
+        SECURITY,
+        BOOL,
+        False,
+        "Turn the request method into upper case",
+        "HTTP tells get from GET; this makes them the same.",
+        flags=("--casefold-http-method",),
     ),
     Setting(
         "client_header_timeout",
@@ -345,6 +451,32 @@ _ROWS = (
         most=0o777,
     ),
     Setting(
+        "proxy_protocol",
+        SERVER_MECHANICS,
+        PROXY_MODE,
+        "off",
+        "Take clients' addresses from the PROXY protocol",
+        "off, v1, v2 or auto, which is both versions; True and the flag without a value mean auto."
+        " A proxy of proxy_allow_ips may then say at the beginning of a connection who its client"
+        " is; REMOTE_ADDR and the logs show that one. A connection that begins with a request is"
+        " served as usual.",
+        flags=("--proxy-protocol",),
+        meta="[MODE]",
+        bare_value="auto",
+        choices=("off", "v1", "v2", "auto"),
+    ),
+    Setting(
+        "proxy_allow_ips",
+        SERVER_MECHANICS,
+        CSV,
+        "127.0.0.1,::1",
+        "Proxies that may use the PROXY protocol",
+        "IP addresses and networks, separated by commas, or * for everybody. Others who try are"
+        " answered 403. A proxy that connects over a unix socket always may.",
+        flags=("--proxy-allow-from",),
+        check=check_addresses,
+    ),
+    Setting(
         "client_body_buffer_size",
         SERVER_MECHANICS,
         INT,
@@ -416,7 +548,6 @@ _ROWS = (
         flags=("--log-level",),
         meta="LEVEL",
         choices=("debug", "info", "warning", "error", "critical"),
-        check=check_log_level,
     ),
 )
 

@@ -22,7 +22,8 @@ class Surroundings:
 
     def restore(self) -> None:
         """As it was at the start, in the folder of the start, with that folder importable.
-        ConfigError when the folder is gone."""
+        ConfigError when the folder is gone. Where this user may not enter it (root's, after
+        `sudo -u`), nothing can be read relative to it either: the top folder takes its place."""
         for name, value in self._environ.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -33,7 +34,12 @@ class Surroundings:
             if path in sys.path:
                 sys.path.remove(path)
         self._paths.clear()
-        self._enter(self._directory)
+        try:
+            self._enter(self._directory)
+        except PermissionError:
+            os.chdir("/")
+        except OSError as error:
+            raise _cannot_enter(self._directory, error) from None
 
     def apply(self, config: Config) -> None:
         """As the configuration wants it, starting from what restore() leaves. ConfigError."""
@@ -41,19 +47,23 @@ class Surroundings:
             name, _, value = item.partition("=")
             self._environ.setdefault(name, os.environ.get(name))
             os.environ[name] = value
-        self._enter(config.chdir)
+        try:
+            self._enter(config.chdir)
+        except OSError as error:
+            raise _cannot_enter(config.chdir, error) from None
         for folder in (config.pythonpath or "").split(","):
             if folder:
                 self._add_path(str(Path(folder).absolute()))
 
     def _enter(self, folder: str) -> None:
-        try:
-            os.chdir(folder)
-        except OSError as error:
-            raise ConfigError(f"can't chdir to {folder!r}: {error.strerror}.") from None
+        os.chdir(folder)
         self._add_path(folder)
 
     def _add_path(self, path: str) -> None:
         if path not in sys.path:
             sys.path.insert(0, path)
             self._paths.append(path)
+
+
+def _cannot_enter(folder: str, error: OSError) -> ConfigError:
+    return ConfigError(f"can't chdir to {folder!r}: {error.strerror}.")

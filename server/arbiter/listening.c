@@ -5,7 +5,6 @@
 #include "server/arbiter/listening.h"
 
 #include "server/base/buf.h"
-#include "server/base/fd.h"
 #include "server/base/log.h"
 
 #include <errno.h>
@@ -52,13 +51,26 @@ static const struct cg_listener *find(const struct cg_listeners *listeners,
     return NULL;
 }
 
-static void log_failure(const char *address, int error) {
+/* What strerror() would leave a user to guess. */
+static const char *failure_text(const struct cg_bind *bind, int error) {
+    if (bind->kind == CG_BIND_TCP && error == EADDRNOTAVAIL)
+        return "this machine has no such address, or there is no host of that name";
+    if (bind->kind == CG_BIND_UNIX && error == ENOTSOCK)
+        return "a file that is no socket is in the way";
+    if (bind->kind == CG_BIND_FD && error == EBADF)
+        return "nothing was passed on at this number";
+    if (bind->kind == CG_BIND_FD && error == EINVAL)
+        return "it is no stream socket that listens";
+    return strerror(error);
+}
+
+static void log_failure(const struct cg_bind *bind, const char *address, int error) {
     if (error == EADDRINUSE) {
         cg_log(CG_LOG_ERROR, "Connection in use: %s", address);
         cg_log(CG_LOG_ERROR, "connection to %s failed: [Errno %d] %s", address, error,
                strerror(error));
     } else {
-        cg_log(CG_LOG_ERROR, "Can't listen at %s: %s", address, strerror(error));
+        cg_log(CG_LOG_ERROR, "Can't listen at %s: %s", address, failure_text(bind, error));
     }
 }
 
@@ -71,7 +83,7 @@ static int open_one(struct cg_listener *l, const struct cg_bind *bind,
         int rc = cg_listener_open(l, bind, (int)settings->backlog, (int)settings->umask);
         if (rc == 0)
             return 0;
-        log_failure(address, -rc);
+        log_failure(bind, address, -rc);
         if (rc != -EADDRINUSE)
             return rc;
         if (i + 1 < tries_n && !patience->wait_second(patience->ctx))
@@ -144,11 +156,6 @@ void cg_listening_close(struct cg_listeners *listeners, const struct cg_listener
             cg_listener_close(&listeners->at[i]);
     free(listeners->at);
     *listeners = (struct cg_listeners){NULL, 0};
-}
-
-void cg_listening_shut(struct cg_listeners *listeners) {
-    for (size_t i = 0; i < listeners->n; i++)
-        cg_fd_close(&listeners->at[i].fd);
 }
 
 void cg_listening_log(const struct cg_listeners *listeners) {

@@ -27,9 +27,6 @@ bool cg_listening_same(const struct cg_listeners *a, const struct cg_listeners *
 /* Closes all but those that are in `kept` too (NULL: none), and empties the list. */
 void cg_listening_close(struct cg_listeners *listeners, const struct cg_listeners *kept);
 
-/* Closes the descriptors only: the list and the socket files stay until cg_listening_close(). */
-void cg_listening_shut(struct cg_listeners *listeners);
-
 /* "Listening at: http://127.0.0.1:8000,unix:/run/x.sock (PID)" */
 void cg_listening_log(const struct cg_listeners *listeners);
 

@@ -136,7 +136,7 @@ void cg_pool_stop(struct cg_pool *p, bool quick, uint64_t now_us) {
     }
     if (p->current) {
         p->current->wanted_n = 0;
-        cg_listening_shut(&p->current->listeners);
+        cg_listening_close(&p->current->listeners, NULL);
     }
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
         cg_proc_leave(proc_of(at), quick, now_us);

@@ -30,6 +30,11 @@ struct cg_runtime {
     void (*wait_begin)(void *rt);
     void (*wait_end)(void *rt);
 
+    /* First and last in a thread that the worker has made, which then has the host, as after
+     * wait_end, and may give it away and take it in the same way. */
+    void (*thread_begin)(void *rt);
+    void (*thread_end)(void *rt);
+
     /* Reads the configuration again (HUP). A new settings object, which the arbiter gives back
      * through free_settings, in a worker too after worker_main; NULL when it is broken: the runtime
      * has logged why. */

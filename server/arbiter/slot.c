@@ -74,10 +74,14 @@ void cg_slot_begin_request(struct cg_slot *s, struct cg_slice client, struct cg_
     cg_slot_beat(s, now_us);
 }
 
-void cg_slot_end_request(struct cg_slot *s, uint64_t now_us) {
+void cg_slot_hide_request(struct cg_slot *s, uint64_t now_us) {
     atomic_store_explicit(&s->request_us, 0, memory_order_relaxed);
-    atomic_fetch_add_explicit(&s->requests_n, 1, memory_order_relaxed);
     cg_slot_beat(s, now_us);
+}
+
+void cg_slot_end_request(struct cg_slot *s, uint64_t now_us) {
+    atomic_fetch_add_explicit(&s->requests_n, 1, memory_order_relaxed);
+    cg_slot_hide_request(s, now_us);
 }
 
 /* at has room for max bytes and a NUL. */

@@ -47,12 +47,15 @@ void cg_scoreboard_done(struct cg_scoreboard *b);
 struct cg_slot *cg_slot_take(struct cg_scoreboard *b, uint64_t now_us);
 void cg_slot_release(struct cg_slot *s);
 
-/* The worker's side; begin and end by one thread at a time. */
+/* The worker's side; begin, end and hide by one thread at a time. With several requests in the
+ * application the worker shows the oldest. */
 void cg_slot_set_state(struct cg_slot *s, enum cg_slot_state state);
 void cg_slot_beat(struct cg_slot *s, uint64_t now_us);
 void cg_slot_begin_request(struct cg_slot *s, struct cg_slice client, struct cg_slice line,
                            uint64_t now_us);
 void cg_slot_end_request(struct cg_slot *s, uint64_t now_us);
+/* The same for a request that goes on later: it does not count. */
+void cg_slot_hide_request(struct cg_slot *s, uint64_t now_us);
 
 /* What a slot is doing, read without locks and without trust: the worker may have died while
  * writing. Bytes that are not printable ASCII show as '?', a text that never holds still as "?". */

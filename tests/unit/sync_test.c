@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the sync driver does for its clients: whom it serves, whom it parks, whom it cuts. Everybody
+ * What a driver does for its clients: whom it serves, whom it parks, whom it cuts. Everybody
  * waits for a byte, a line or the end of something, with a time limit, and nobody for a time to
  * pass.
  */
@@ -137,6 +137,7 @@ static void expect_cut(const char *path) {
     rig_ask(fd, path);
     CG_CHECK(rig_readable(fd, RIG_PATIENCE_MS));
     rig_expect_service(); /* later, but before anybody's patience ends */
+    rig_await_in(rig.access_path, path);
     CG_CHECK(rig_swallow(fd) < RIG_BIG_LEN);
     rig_stop();
     CG_CHECK_INT(atomic_load(&rig.slot->requests_n), 2);
@@ -227,6 +228,8 @@ CG_TEST(full_worker_leaves_clients_in_the_queue) {
 CG_TEST(client_waits_while_there_is_no_descriptor_for_it) {
     rig.clients_max = 1;
     rig_start();
+    if (strcmp(rig.settings.worker_class, "sync") != 0)
+        return; /* libuv takes as many descriptors of its own as it likes */
     int busy = rig_connect_tcp();
     rig_say(busy, "GET / HTTP/1.1\r\n");
     int next = rig_connect_tcp();

@@ -29,6 +29,7 @@ struct rig rig = {
         {
             .backlog = 64,
             .worker_class = "sync",
+            .threads = 1,
             .timeout = 30,
             .graceful_timeout = 30,
             .worker_connections = 1000,
@@ -49,7 +50,7 @@ struct rig rig = {
 
 static char *big;   /* RIG_BIG_LEN bytes 'b' */
 static int file_fd; /* the same in a file */
-static volatile sig_atomic_t interrupted;
+static _Atomic bool interrupted;
 
 struct script {
     int chunks_n;
@@ -74,6 +75,8 @@ static enum cg_app_result app_begin(void *ctx, struct cg_exchange *ex) {
     ex->app_state = calloc(1, sizeof(struct script));
     if (path_is(ex, "/gate") && wait_at_gate() == CG_APP_FAILED)
         return CG_APP_FAILED;
+    if (path_is(ex, "/nap"))
+        poll(NULL, 0, RIG_NAP_MS);
     cg_response_start(&ex->response, CG_SLICE("200 OK"));
     cg_response_add_field(&ex->response, CG_SLICE("Content-Type"), CG_SLICE("text/plain"));
     return CG_APP_CHUNK;
@@ -111,7 +114,7 @@ static const struct cg_app app = {app_begin, app_next, app_end};
 
 /* The runtime: does nothing, but checks that what must be paired is. */
 
-static bool host_is_free;
+static _Thread_local bool host_is_free;
 
 static void rt_wait_begin(void *rt) {
     (void)rt;
@@ -123,6 +126,15 @@ static void rt_wait_end(void *rt) {
     (void)rt;
     CG_CHECK(host_is_free);
     host_is_free = false;
+}
+
+static void rt_thread_begin(void *rt) {
+    (void)rt;
+}
+
+static void rt_thread_end(void *rt) {
+    (void)rt;
+    CG_CHECK(!host_is_free);
 }
 
 static enum cg_exit rt_boot(void *rt, const struct cg_settings *settings) {
@@ -140,7 +152,7 @@ static enum cg_exit rt_boot(void *rt, const struct cg_settings *settings) {
 
 static void rt_interrupt(void *rt) {
     (void)rt;
-    interrupted = 1;
+    interrupted = true;
 }
 
 static void rt_poll(void *rt) {
@@ -151,6 +163,8 @@ static void rt_poll(void *rt) {
 static const struct cg_runtime runtime = {
     .wait_begin = rt_wait_begin,
     .wait_end = rt_wait_end,
+    .thread_begin = rt_thread_begin,
+    .thread_end = rt_thread_end,
     .boot = rt_boot,
     .interrupt = rt_interrupt,
     .poll = rt_poll,
@@ -158,7 +172,7 @@ static const struct cg_runtime runtime = {
 
 /* The server. */
 
-static char dir[] = "/tmp/cg_sync_XXXXXX";
+static char dir[] = "/tmp/cg_worker_XXXXXX";
 static char socket_path[64];
 static struct cg_listener listeners[2]; /* TCP, unix */
 static struct cg_scoreboard board;
@@ -230,9 +244,23 @@ void rig_await_byte(int fd) {
     CG_CHECK_INT(read(fd, &byte, 1), 1);
 }
 
+/* "async:4": the worker class, and how many threads it has. */
+static void follow_environment(void) {
+    static char name[16];
+    const char *text = getenv("CG_RIG_WORKER_CLASS");
+    if (!text)
+        return;
+    size_t len = strcspn(text, ":");
+    CG_CHECK(len < sizeof(name) && text[len] == ':');
+    memcpy(name, text, len);
+    rig.settings.worker_class = name;
+    rig.settings.threads = text[len + 1] - '0';
+}
+
 /* As the arbiter does: the child begins with all signals blocked. */
 void rig_start(void) {
     sigset_t all, before;
+    follow_environment();
     make_surroundings();
     atexit(clean_up);
     sigfillset(&all);
@@ -283,12 +311,16 @@ int rig_count_in(const char *path, const char *words) {
     return n;
 }
 
-void rig_await_log(const char *words) {
+void rig_await_in(const char *path, const char *words) {
     uint64_t until_ms = cg_clock_ms() + RIG_PATIENCE_MS;
-    while (rig_count_in(rig.log_path, words) == 0) {
+    while (rig_count_in(path, words) == 0) {
         CG_CHECK(cg_clock_ms() < until_ms);
         poll(NULL, 0, 2);
     }
+}
+
+void rig_await_log(const char *words) {
+    rig_await_in(rig.log_path, words);
 }
 
 /* The clients. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The real worker frame with the real sync driver in a process of its own, behind real TCP and unix
- * sockets; the application is a scripted one in C. The test plays the arbiter and the clients. One
- * rig per test case; change rig.settings before rig_start().
+ * The real worker frame with a real driver (sync, or what CG_RIG_WORKER_CLASS names) in a process
+ * of its own, behind real TCP and unix sockets; the application is a scripted one in C. The test
+ * plays the arbiter and the clients. One rig per test case; change rig.settings before rig_start().
  *
  * The application's paths: "/" says hello; "/gate" reports to entered_fds and says hello after a
- * byte in gate_fds; "/big" and "/file" answer RIG_BIG_LEN bytes at once, "/drip" RIG_DRIPS_N times
- * RIG_DRIP_LEN, "/push" pushes until it fails.
+ * byte in gate_fds; "/nap" says it after RIG_NAP_MS; "/big" and "/file" answer RIG_BIG_LEN bytes at
+ * once, "/drip" RIG_DRIPS_N times RIG_DRIP_LEN, "/push" pushes until it fails.
  */
 #ifndef CG_TESTS_UNIT_WORKER_RIG_H
 #define CG_TESTS_UNIT_WORKER_RIG_H
@@ -19,6 +19,7 @@ enum {
     RIG_BIG_LEN = 16 * 1024 * 1024, /* more than any socket buffer here takes */
     RIG_DRIP_LEN = 256 * 1024,
     RIG_DRIPS_N = 64,
+    RIG_NAP_MS = 5,
 };
 
 struct rig {
@@ -40,6 +41,7 @@ int rig_await_exit(void); /* the exit code */
 void rig_stop(void);      /* TERM, which must lead to exit code 0 */
 
 int rig_count_in(const char *path, const char *words);
+void rig_await_in(const char *path, const char *words);
 void rig_await_log(const char *words);
 
 bool rig_readable(int fd, int timeout_ms);

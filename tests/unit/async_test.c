@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What only the async driver does: the loop goes on while the application does not, exchanges move
+ * between threads. What it has in common with sync is shown by the cases of sync_test.c and
+ * worker_test.c, which run on both.
+ */
+#include "server/base/clock.h"
+#include "tests/unit/worker_rig.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void start(int threads) {
+    rig.settings.worker_class = "async";
+    rig.settings.threads = threads;
+    rig.settings.keepalive = 30;
+    rig_start();
+}
+
+static void open_gate(int n) {
+    while (n-- > 0)
+        CG_CHECK_INT(write(rig.gate_fds[1], "", 1), 1);
+}
+
+static int enter_gate(void) {
+    int fd = rig_connect_tcp();
+    rig_ask(fd, "/gate");
+    rig_await_byte(rig.entered_fds[0]);
+    return fd;
+}
+
+CG_TEST(timeouts_go_on_while_the_only_thread_is_busy) {
+    rig.settings.client_header_timeout = 1;
+    start(1);
+    int late = rig_connect_tcp();
+    rig_say(late, "GET / HTTP/1.1\r\n");
+    int busy = enter_gate();
+    CG_CHECK(strncmp(rig_hear(late, "\r\n\r\n", 1), "HTTP/1.1 408 ", 13) == 0);
+    open_gate(1);
+    rig_hear_hello(busy);
+    rig_stop();
+}
+
+CG_TEST(reading_and_writing_go_on_while_the_only_thread_is_busy) {
+    start(1);
+    int slow = rig_connect_tcp(), kept = rig_connect_tcp();
+    rig_ask(kept, "/");
+    rig_hear_hello(kept);
+    rig_ask(slow, "/big");
+    CG_CHECK(rig_readable(slow, RIG_PATIENCE_MS));
+    int busy = enter_gate();
+    for (size_t got = 0; got < RIG_BIG_LEN;) {
+        static char window[64 * 1024];
+        CG_CHECK(rig_readable(slow, RIG_PATIENCE_MS));
+        ssize_t n = recv(slow, window, sizeof(window), 0);
+        CG_CHECK(n > 0);
+        got += (size_t)n;
+    }
+    rig_say(kept, "GET / HTTP/9.9\r\n\r\n"); /* refused without the application */
+    rig_hear(kept, "HTTP/1.1 505 ", 1);
+    open_gate(1);
+    rig_hear_hello(busy);
+    rig_stop();
+}
+
+CG_TEST(request_beside_a_busy_thread_is_served_at_once_by_another) {
+    start(2);
+    int busy = enter_gate();
+    for (int i = 0; i < 20; i++)
+        rig_expect_service();
+    open_gate(1);
+    rig_hear_hello(busy);
+    rig_stop();
+}
+
+CG_TEST(request_waits_for_the_only_thread) {
+    start(1);
+    int kept = rig_connect_tcp();
+    rig_ask(kept, "/");
+    rig_hear_hello(kept);
+    int busy = enter_gate();
+    rig_ask(kept, "/");
+    CG_CHECK(!rig_readable(kept, 50));
+    open_gate(1);
+    rig_hear_hello(busy);
+    rig_hear_hello(kept);
+    rig_stop();
+}
+
+CG_TEST(slow_reader_in_mid_iterator_does_not_hold_the_thread) {
+    start(1);
+    int slow = rig_connect_tcp();
+    rig_ask(slow, "/drip");
+    CG_CHECK(rig_readable(slow, RIG_PATIENCE_MS));
+    for (int i = 0; i < 5; i++)
+        rig_expect_service();
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET /drip"), 0);
+    shutdown(slow, SHUT_WR);
+    CG_CHECK(rig_swallow(slow) > RIG_DRIPS_N * RIG_DRIP_LEN);
+    rig_stop();
+}
+
+CG_TEST(client_that_leaves_in_mid_iterator_is_noticed) {
+    start(1);
+    int slow = rig_connect_tcp();
+    rig_ask(slow, "/drip");
+    CG_CHECK(rig_readable(slow, RIG_PATIENCE_MS));
+    close(slow);
+    while (rig_count_in(rig.access_path, "GET /drip") == 0)
+        rig_expect_service();
+    rig_stop();
+}
+
+CG_TEST(slot_shows_the_oldest_request) {
+    struct cg_slot_view view;
+    start(3);
+    int first = enter_gate();
+    int second = rig_connect_tcp();
+    rig_say(second, "POST /gate HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    rig_await_byte(rig.entered_fds[0]);
+    cg_slot_read(rig.slot, &view);
+    CG_CHECK(strcmp(view.line, "GET /gate HTTP/1.1") == 0);
+    open_gate(2);
+    rig_hear_hello(first);
+    rig_hear_hello(second);
+    rig_stop();
+    cg_slot_read(rig.slot, &view);
+    CG_CHECK_INT(view.request_us, 0);
+    CG_CHECK_INT(atomic_load(&rig.slot->requests_n), 2);
+}
+
+CG_TEST(pipelined_requests_are_answered_in_order) {
+    start(2);
+    int fd = rig_connect_tcp();
+    rig_say(fd, "GET /nap HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
+                "GET /nap HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    rig_hear(fd, "\r\n\r\nhello", 3);
+    rig_stop();
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET /nap 200\nGET / 200\nGET /nap 200\n"), 1);
+}
+
+CG_TEST(term_finishes_what_all_threads_do) {
+    start(3);
+    int busy[] = {enter_gate(), enter_gate(), enter_gate()};
+    kill(rig.server, SIGTERM);
+    open_gate(3);
+    for (int i = 0; i < 3; i++)
+        CG_CHECK(strstr(rig_hear(busy[i], NULL, 0), "hello"));
+    CG_CHECK_INT(rig_await_exit(), 0);
+}
+
+/* Quick and slow requests mixed, so that the baton changes hands all the time. */
+static void mix(int threads, int rounds_n) {
+    enum { CLIENTS_N = 24 };
+    int fds[CLIENTS_N];
+    start(threads);
+    for (int i = 0; i < CLIENTS_N; i++)
+        fds[i] = i % 2 ? rig_connect_tcp() : rig_connect_unix();
+    for (int round = 0; round < rounds_n; round++) {
+        for (int i = 0; i < CLIENTS_N; i++)
+            rig_ask(fds[i], (i + round) % 8 == 0 ? "/nap" : "/");
+        for (int i = 0; i < CLIENTS_N; i++)
+            rig_hear_hello(fds[i]);
+    }
+    rig_stop();
+    CG_CHECK_INT(atomic_load(&rig.slot->requests_n), CLIENTS_N * rounds_n);
+    CG_CHECK_INT(rig_count_in(rig.access_path, " 200\n"), CLIENTS_N * rounds_n);
+}
+
+CG_TEST(mixed_load_on_one_thread_loses_nothing) {
+    mix(1, 20);
+}
+
+CG_TEST(mixed_load_on_four_threads_loses_nothing) {
+    mix(4, 60);
+}
+
+/* One piece of what is there; false at the end. */
+static bool take_piece(int fd, size_t *total) {
+    static char window[128 * 1024];
+    CG_CHECK(rig_readable(fd, RIG_PATIENCE_MS));
+    ssize_t n = recv(fd, window, sizeof(window), 0);
+    CG_CHECK(n >= 0);
+    *total += (size_t)n;
+    return n > 0;
+}
+
+CG_TEST(streams_to_slow_readers_go_on_between_other_requests) {
+    enum { STREAMS_N = 5 };
+    int streams[STREAMS_N], going_n = STREAMS_N, kept;
+    size_t totals[STREAMS_N] = {0};
+    start(3);
+    kept = rig_connect_tcp();
+    for (int i = 0; i < STREAMS_N; i++) {
+        streams[i] = rig_connect_unix();
+        rig_say(streams[i], "GET /drip HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    for (int round = 0; going_n > 0; round++) {
+        for (int i = 0; i < STREAMS_N; i++) {
+            if (streams[i] < 0 || take_piece(streams[i], &totals[i]))
+                continue;
+            close(streams[i]);
+            streams[i] = -1;
+            going_n--;
+        }
+        if (round % 16 != 0)
+            continue;
+        rig_ask(kept, "/nap");
+        rig_hear_hello(kept);
+    }
+    for (int i = 0; i < STREAMS_N; i++)
+        CG_CHECK(totals[i] > RIG_DRIPS_N * RIG_DRIP_LEN);
+    rig_stop();
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside of the async driver: what its files say to each other. async.c has the loop, the listeners
+ * and the stop; async_clients.c the clients' I/O; async_threads.c the threads and the baton. Nobody
+ * else includes it.
+ *
+ * One libuv loop owns all clients. Applications run on N application threads. Whoever holds the
+ * baton is the leader: it alone touches the loop, libuv's handles, and every client that is not
+ * away. An application thread that leads calls the application itself, between two turns of the
+ * loop, so a quick request costs no hop between threads. It lays the baton down for the call. If
+ * the call lasts, or waits for the interpreter, the keeper, a thread that never runs any of the
+ * application's code, picks the baton up: reads, writes and timers of all others go on.
+ *
+ *                     no client wants the application
+ *                      .-- turns the loop (waits only --.
+ *                      |    with the host released)     |
+ *                      |                                v
+ *   IDLE -- promoted --+----------------------------> LEADING
+ *    ^ |  (by a keeper who holds the baton)            |   ^
+ *    | |                            lays the baton down|   |picks it up again
+ *    | | given the client whose                        v   |
+ *    | | exchange began here                         CALLING --.
+ *    | '---------------> CALLING, no leader            |       | the keeper has picked it up
+ *    |                       |                         |       v
+ *    '--- posts the client to the leader, wakes it ----+-------'
+ *
+ *   keeper: SLEEPING -- tick --> LOOKING -- baton lies as at the last look --> MINDING the loop
+ *              ^                   |  ^                                            |
+ *              '-- nobody calls ---'  '------ an application thread is idle: ------'
+ *                                             it is promoted
+ *
+ * The baton is one counter: even, somebody holds it; odd, it lies. Laying it down and picking it up
+ * each add one, so a pick-up is a compare-and-swap with the value seen, which fails if the call is
+ * not the same any more. It is handed on directly (keeper to application thread) while held.
+ *
+ * Who owns a client: the leader, or, while it is away, the thread that calls its application, from
+ * cg_async_client_enter() to cg_async_client_settle(), both of which only the leader calls. A
+ * thread that has lost the baton posts the client into `done`, from where the leader settles it.
+ * While away the client's cg_conn has that thread's struct cg_http for its surroundings. An
+ * exchange stays on the thread where it began, close() included, because an application may keep
+ * things that are bound to a thread.
+ *
+ * The main thread is the interpreter's: it waits without the host, lets it handle signals, and ends
+ * the driver. Handlers wake the loop through the worker's wake pipe.
+ *
+ * `lock` guards only what says so. Everything else of struct cg_async is the leader's.
+ */
+#ifndef CG_WORKERS_ASYNC_H
+#define CG_WORKERS_ASYNC_H
+
+#include "server/arbiter/slot.h"
+#include "workers/async_tick.h"
+#include "workers/deadline.h"
+#include "workers/worker.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+
+struct cg_async_client {
+    uv_poll_t poll;
+    int fd;
+    int events;      /* what poll watches; 0 = nothing */
+    bool has_handle; /* poll is open */
+    bool away;       /* queued for, or in, the application: the loop leaves it alone */
+    bool readable;   /* receiving is worth a try */
+    struct cg_conn *conn;
+    struct cg_deadline deadline;
+    struct cg_list all, place;         /* place: in idle, ready, an inbox, or nowhere */
+    struct cg_async_thread *thread;    /* where its exchange began; NULL = none under way */
+    struct cg_async_client *next_done; /* in cg_async.done */
+};
+
+enum cg_async_task {
+    CG_ASYNC_NOTHING,
+    CG_ASYNC_LEAD,
+    CG_ASYNC_CALL, /* `client`'s application, without being the leader */
+};
+
+/* An application thread. */
+struct cg_async_thread {
+    struct cg_async *engine;
+    pthread_t id;
+    pthread_cond_t woken;
+    enum cg_async_task task;        /* under lock */
+    struct cg_async_client *client; /* whom it calls the application for */
+    bool has_host;                  /* its own */
+    struct cg_http http;            /* the surroundings of the connection that it runs */
+
+    /* The leader's: */
+    struct cg_list inbox; /* clients whose exchange goes on here */
+    bool inbox_last;      /* new requests come first, the next time */
+    bool looked;          /* a turn without waiting has found nothing to do */
+    uint64_t turned_us;   /* when it last turned the loop */
+
+    /* What it calls, for the scoreboard. */
+    struct cg_list calling;    /* in cg_async.calling */
+    bool counts;               /* the call began a request */
+    _Atomic uint64_t since_us; /* UINT64_MAX: it waits for its client, which `timeout` allows */
+    struct cg_slot_view shown;
+};
+
+struct cg_async_listener {
+    uv_poll_t poll;
+    struct cg_async *engine;
+    const struct cg_listener *of;
+    bool ready; /* somebody may be in its queue; only when stopping */
+};
+
+struct cg_async {
+    struct cg_worker *worker;
+
+    /* async.c */
+    uv_loop_t loop;
+    uv_async_t posted; /* wakes the loop: something is in `done` */
+    uv_timer_t alarm;
+    uv_poll_t wake, parent;
+    bool ticked; /* the clock was read in this turn */
+    struct cg_async_listener *listeners;
+    size_t listeners_n;
+    bool listening;          /* their queues are watched */
+    uint64_t pause_until_us; /* no accept before; 0 = no pause */
+    bool accept_failed;      /* and it has been logged */
+    bool stopping;
+    bool released; /* stopping, and the listeners' queues are no longer ours */
+    int64_t queue_left;
+    uint64_t silent_until_us; /* UINT64_MAX: they have been closed */
+
+    /* async_clients.c */
+    struct cg_http http;
+    struct cg_deadlines deadlines;
+    struct cg_list all;
+    struct cg_list idle;  /* the longest idle first */
+    struct cg_list ready; /* new requests, for whoever leads */
+    size_t n;             /* in all */
+    bool silence_over;    /* stopping, and nobody may be idle any more */
+
+    /* async_threads.c */
+    _Atomic uint64_t baton;
+    struct cg_tick *tick; /* wakes the keeper */
+    _Atomic bool ticking; /* the keeper shall set it again */
+    bool minded;          /* the keeper leads: nobody is there to call the application */
+    _Atomic(struct cg_async_client *) done;
+    struct cg_list calling;
+    struct cg_async_thread *threads;
+    size_t threads_n;
+    size_t started_n; /* of the threads */
+    pthread_t keeper;
+    bool keeper_started;
+    int finish_fds[2]; /* readable for ever once `finished` is set */
+    pthread_mutex_t lock;
+    pthread_cond_t left;                   /* signalled by the last thread that leaves */
+    struct cg_async_thread **idle_threads; /* under lock: a stack, so that warm ones are used */
+    size_t idle_threads_n;                 /* under lock */
+    size_t alive_n; /* under lock: threads that have not left, the keeper too */
+    bool finished;  /* under lock */
+};
+
+/* async.c, all for the leader */
+
+/* What is due between two turns. False when the driver is finished. */
+bool cg_async_upkeep(struct cg_async *e);
+/* Turns the loop once; waits for something to happen if may_wait. */
+void cg_async_turn(struct cg_async *e, bool may_wait);
+/* Reads the clock once a turn, in the turn's first callback. */
+void cg_async_tick(struct cg_async *e);
+
+/* async_clients.c, all for the leader but cg_async_client_send() */
+
+int cg_async_clients_init(struct cg_async *e); /* 0 or -errno */
+void cg_async_clients_done(struct cg_async *e);
+bool cg_async_clients_have_room(const struct cg_async *e);
+/* A client that was just accepted. Takes fd. */
+void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
+                            const struct cg_endpoint *local);
+void cg_async_clients_expire(struct cg_async *e);
+/* The worker stops: who is idle goes. */
+void cg_async_clients_close_idle(struct cg_async *e);
+/* What is sent of a client's output by one attempt: 0 or -errno. For the client's owner. */
+int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c);
+/* It is t's to run; and it is the leader's again, who does what it wants. */
+void cg_async_client_enter(struct cg_async *e, struct cg_async_thread *t,
+                           struct cg_async_client *c);
+void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c);
+
+/* The surroundings of connections that t has, or, with NULL, the loop. 0 or -errno; done accepts
+ * what a failed init left. For the main thread. */
+int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t);
+void cg_async_http_done(struct cg_http *http);
+
+/* async_threads.c, for the main thread unless it says so */
+
+int cg_async_threads_init(struct cg_async *e); /* 0 or -errno */
+/* Serves until the driver is finished. 0 or -errno. Not all are back when a thread is still in the
+ * application, which a quick stop does not wait for: it may go on to use all of *e. */
+int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back);
+void cg_async_threads_done(struct cg_async *e);
+/* For the leader: settles whom others have posted. */
+void cg_async_threads_collect(struct cg_async *e);
+/* For the leader: responses say close from now on, also those of calls that are running. */
+void cg_async_threads_drain(struct cg_async *e);
+/* For the leader: since when the oldest call is running, but now_us at most. */
+uint64_t cg_async_threads_oldest_us(const struct cg_async *e, uint64_t now_us);
+/* For the leader: a client's exchange begins or goes on on t (enter), and does not (leave): the
+ * scoreboard. */
+void cg_async_thread_enter(struct cg_async_thread *t, bool begins);
+void cg_async_thread_leave(struct cg_async_thread *t);
+/* cg_io.drain; io is the thread that calls the application. */
+int cg_async_thread_drain(void *io, struct cg_conn *conn);
+
+#endif

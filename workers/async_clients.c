@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The clients of an async worker: where a cg_conn's wishes become system calls and watched
+ * descriptors. Owns the clients' descriptors, connections and deadlines; a client that is away is
+ * its thread's. Interprets no HTTP.
+ *
+ * As in clients.c, system calls are the budget: a new client is served before it is watched, a
+ * watched one stays watched as it is over all its requests, and a short read is taken for the last.
+ */
+#include "workers/async.h"
+
+#include "server/base/fd.h"
+#include "server/http/access.h"
+#include "workers/io_socket.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+enum {
+    /* What one client may do in one turn, some MiB of a file; what is left over is watched for. */
+    STEPS_MAX = 16,
+    /* With few clients their input buffers are kept over keep-alive, to spare the allocator. */
+    TRIM_FROM_N = 64,
+};
+
+static void on_closed(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void client_free(struct cg_async *e, struct cg_async_client *c) {
+    cg_deadlines_remove(&e->deadlines, &c->deadline);
+    cg_list_remove(&c->place);
+    cg_list_remove(&c->all);
+    cg_conn_free(c->conn);
+    e->n--;
+    if (c->has_handle)
+        uv_close((uv_handle_t *)&c->poll, on_closed); /* before the descriptor goes */
+    cg_fd_close(&c->fd);
+    if (!c->has_handle)
+        free(c);
+}
+
+static bool receive(struct cg_async_client *c) {
+    char *at;
+    size_t len;
+    if (!c->readable)
+        return false;
+    if (cg_conn_space(c->conn, &at, &len) < 0) {
+        cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
+        cg_conn_broken(c->conn);
+        return true;
+    }
+    ssize_t n = cg_socket_recv(c->fd, at, len);
+    c->readable = n > 0 && (size_t)n == len;
+    if (n == -EAGAIN)
+        return false;
+    if (n > 0)
+        cg_conn_fed(c->conn, (size_t)n);
+    else if (n == 0)
+        cg_conn_eof(c->conn);
+    else
+        cg_conn_broken(c->conn);
+    return true;
+}
+
+int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c) {
+    ssize_t n = cg_socket_send(c->fd, cg_conn_output(c->conn), settings->sendfile);
+    if (n >= 0)
+        cg_conn_sent(c->conn, (size_t)n);
+    if (n == -ENODATA)
+        cg_log(CG_LOG_WARNING, "A file became shorter while it was being sent.");
+    return n < 0 ? (int)n : 0;
+}
+
+static bool transmit(struct cg_async *e, struct cg_async_client *c) {
+    int rc = cg_async_client_send(e->worker->settings, c);
+    if (rc < 0 && rc != -EAGAIN)
+        cg_conn_broken(c->conn);
+    return rc != -EAGAIN;
+}
+
+/* Does what the connection wants. False when it has to wait, for whatever it is. */
+static bool step(struct cg_async *e, struct cg_async_client *c) {
+    switch (cg_conn_wants(c->conn)) {
+    case CG_WANT_READ:
+        return receive(c);
+    case CG_WANT_WRITE:
+        return transmit(e, c);
+    case CG_WANT_SHUT:
+        shutdown(c->fd, SHUT_WR);
+        cg_conn_shut(c->conn);
+        c->readable = true; /* it may have sent more, or its FIN, already */
+        return true;
+    case CG_WANT_APP:
+    case CG_WANT_CLOSE:
+        break;
+    }
+    return false;
+}
+
+static void unwatch(struct cg_async_client *c) {
+    if (c->events)
+        uv_poll_stop(&c->poll);
+    c->events = 0;
+}
+
+static void pump(struct cg_async *e, struct cg_async_client *c);
+
+/* What a client sends while it is away is left where it is. Being told of it again in every turn
+ * would keep the loop from waiting, hence unwatch(). */
+static void on_event(uv_poll_t *poll, int status, int events) {
+    struct cg_async_client *c = poll->data;
+    struct cg_async *e = poll->loop->data;
+    cg_async_tick(e);
+    if (status < 0 || c->away)
+        unwatch(c);
+    if (c->away)
+        return;
+    if (status < 0 || (events & UV_READABLE))
+        c->readable = true;
+    pump(e, c);
+}
+
+static int watch(struct cg_async *e, struct cg_async_client *c) {
+    int events = cg_conn_wants(c->conn) == CG_WANT_WRITE ? UV_WRITABLE : UV_READABLE;
+    if (events == c->events)
+        return 0;
+    if (!c->has_handle) {
+        int rc = uv_poll_init(&e->loop, &c->poll, c->fd);
+        if (rc < 0)
+            return rc;
+        c->poll.data = c;
+        c->has_handle = true;
+    }
+    int rc = uv_poll_start(&c->poll, events, on_event);
+    c->events = rc == 0 ? events : 0;
+    return rc;
+}
+
+/* A deadline that only moves away is not moved in the heap, see clients.c. */
+static int schedule(struct cg_async *e, struct cg_async_client *c) {
+    uint64_t at_us = cg_conn_deadline_us(c->conn);
+    if (cg_deadline_is_set(&c->deadline) && c->deadline.at_us <= at_us)
+        return 0;
+    return cg_deadlines_set(&e->deadlines, &c->deadline, at_us);
+}
+
+static void park(struct cg_async *e, struct cg_async_client *c) {
+    bool idle = cg_conn_idle(c->conn);
+    if (idle && e->silence_over) {
+        client_free(e, c);
+        return;
+    }
+    int rc = watch(e, c);
+    if (rc == 0)
+        rc = schedule(e, c);
+    if (rc < 0) {
+        cg_log(CG_LOG_ERROR, "Cannot wait for a client: %s", strerror(-rc));
+        cg_conn_broken(c->conn);
+        pump(e, c);
+        return;
+    }
+    if (!idle)
+        return;
+    cg_list_push_back(&e->idle, &c->place);
+    if (e->n > TRIM_FROM_N)
+        cg_conn_trim(c->conn);
+}
+
+/* A new request is for whoever leads; an exchange goes on where it began. */
+static void queue(struct cg_async *e, struct cg_async_client *c) {
+    c->away = true;
+    cg_list_push_back(c->thread ? &c->thread->inbox : &e->ready, &c->place);
+}
+
+/* Follows the connection's wishes until it has to wait. */
+static void pump(struct cg_async *e, struct cg_async_client *c) {
+    cg_list_remove(&c->place);
+    for (int i = 0; i < STEPS_MAX && step(e, c); i++)
+        ;
+    switch (cg_conn_wants(c->conn)) {
+    case CG_WANT_APP:
+        queue(e, c);
+        break;
+    case CG_WANT_CLOSE:
+        client_free(e, c);
+        break;
+    default:
+        park(e, c);
+    }
+}
+
+void cg_async_client_enter(struct cg_async *e, struct cg_async_thread *t,
+                           struct cg_async_client *c) {
+    cg_list_remove(&c->place);
+    bool begins = !cg_conn_has_begun(c->conn);
+    t->client = c;
+    c->thread = t;
+    cg_async_thread_enter(t, begins);
+    t->http.draining = e->worker->stop != CG_STOP_NO;
+    t->http.now_us = e->http.now_us;
+    t->http.wall_s = e->http.wall_s;
+    cg_conn_move(c->conn, &t->http);
+}
+
+void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c) {
+    cg_async_thread_leave(c->thread);
+    cg_conn_move(c->conn, &e->http);
+    c->away = false;
+    if (!cg_conn_has_begun(c->conn))
+        c->thread = NULL;
+    if (!cg_worker_is_quick())
+        pump(e, c);
+}
+
+void cg_async_clients_expire(struct cg_async *e) {
+    struct cg_deadline *d;
+    while ((d = cg_deadlines_first(&e->deadlines)) && d->at_us <= e->http.now_us) {
+        struct cg_async_client *c = CG_LIST_ENTRY(d, struct cg_async_client, deadline);
+        if (c->away) { /* it gets a new one when it is back */
+            cg_deadlines_remove(&e->deadlines, d);
+            continue;
+        }
+        uint64_t at_us = cg_conn_deadline_us(c->conn);
+        if (at_us > e->http.now_us) {
+            cg_deadlines_set(&e->deadlines, d, at_us);
+            continue;
+        }
+        cg_conn_expire(c->conn);
+        pump(e, c);
+    }
+}
+
+static bool is_full(const struct cg_async *e) {
+    return e->n >= (size_t)e->worker->settings->worker_connections;
+}
+
+bool cg_async_clients_have_room(const struct cg_async *e) {
+    return !is_full(e) || !cg_list_empty(&e->idle);
+}
+
+void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
+                            const struct cg_endpoint *local) {
+    if (is_full(e) && !cg_list_empty(&e->idle))
+        client_free(e, CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place));
+    struct cg_async_client *c = malloc(sizeof(*c));
+    struct cg_conn *conn = c ? cg_conn_new(&e->http, fd, peer, local, c) : NULL;
+    if (!conn) {
+        cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
+        cg_fd_close(&fd);
+        free(c);
+        return;
+    }
+    *c = (struct cg_async_client){
+        .fd = fd,
+        .conn = conn,
+        .deadline = CG_DEADLINE_INIT,
+        .readable = true,
+    };
+    cg_list_init(&c->place);
+    cg_list_push_back(&e->all, &c->all);
+    e->n++;
+    pump(e, c);
+}
+
+void cg_async_clients_close_idle(struct cg_async *e) {
+    e->silence_over = true;
+    while (!cg_list_empty(&e->idle))
+        client_free(e, CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place));
+}
+
+/* The I/O table of the core: any thread that has the connection uses it, only for drain it must be
+ * one that calls the application. */
+
+static bool io_client_gone(void *io, struct cg_conn *conn) {
+    (void)io;
+    const struct cg_async_client *c = cg_conn_owner(conn);
+    return cg_socket_gone(c->fd);
+}
+
+static void io_report(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text) {
+    (void)io;
+    (void)conn;
+    cg_log(level, "%s", text);
+}
+
+static void io_access(void *io, struct cg_slice line) {
+    (void)io;
+    cg_log_access(line);
+}
+
+static const struct cg_io client_io = {
+    .drain = cg_async_thread_drain,
+    .client_gone = io_client_gone,
+    .report = io_report,
+    .access = io_access,
+};
+
+int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t) {
+    const struct cg_worker *w = e->worker;
+    int rc = cg_http_init(http, w->settings, w->app, w->app_ctx, &client_io, t);
+    if (rc < 0 || !cg_log_access_enabled())
+        return rc;
+    http->access = cg_access_new(w->settings->access_log_format);
+    return http->access ? 0 : -ENOMEM;
+}
+
+void cg_async_http_done(struct cg_http *http) {
+    cg_access_free(http->access);
+    cg_http_done(http);
+}
+
+int cg_async_clients_init(struct cg_async *e) {
+    cg_list_init(&e->all);
+    cg_list_init(&e->idle);
+    cg_list_init(&e->ready);
+    return cg_async_http_init(e, &e->http, NULL);
+}
+
+void cg_async_clients_done(struct cg_async *e) {
+    while (!cg_list_empty(&e->all))
+        client_free(e, CG_LIST_ENTRY(e->all.next, struct cg_async_client, all));
+    cg_deadlines_done(&e->deadlines);
+    cg_async_http_done(&e->http);
+}

@@ -1,0 +1,583 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The threads of an async worker and the baton between them; async.h has the drawing. Owns the
+ * threads, the baton, the scoreboard's slot and the way to finish. It touches no socket, except to
+ * wait for the reader of WSGI's write().
+ */
+#include "workers/async.h"
+
+#include "server/base/fd.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    /* The keeper's look: a call that lasts from one look to the next costs the leader the baton. */
+    TICK_US = 1000,
+    /* With calls that are short, but many, the loop is turned at least so often. */
+    TURN_US = 1000,
+    /* Steps of one exchange before others get their turn. */
+    STEPS_MAX = 16,
+    /* How long a quick stop waits for threads in the application. */
+    LEAVE_MS = 500,
+    /* The C library's default is too small for Python with some (musl), and only what is used
+     * becomes resident. */
+    STACK_BYTES = 8 * 1024 * 1024,
+};
+
+/* The host: the interpreter, without which no application code runs */
+
+static void take_host(struct cg_async_thread *t) {
+    const struct cg_child *child = t->engine->worker->child;
+    if (!t->has_host)
+        child->runtime->wait_end(child->rt);
+    t->has_host = true;
+}
+
+static void give_host(struct cg_async_thread *t) {
+    const struct cg_child *child = t->engine->worker->child;
+    if (t->has_host)
+        child->runtime->wait_begin(child->rt);
+    t->has_host = false;
+}
+
+/* The scoreboard */
+
+static uint64_t since_us(const struct cg_async_thread *t) {
+    return atomic_load_explicit(&t->since_us, memory_order_relaxed);
+}
+
+static struct cg_async_thread *oldest(const struct cg_async *e) {
+    struct cg_async_thread *found = NULL;
+    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
+        struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
+        if (!found || since_us(t) < since_us(found))
+            found = t;
+    }
+    return found;
+}
+
+uint64_t cg_async_threads_oldest_us(const struct cg_async *e, uint64_t now_us) {
+    const struct cg_async_thread *t = oldest(e);
+    return t && since_us(t) < now_us ? since_us(t) : now_us;
+}
+
+static void copy_cut(char *to, size_t size, struct cg_slice from) {
+    size_t len = from.len < size ? from.len : size - 1;
+    if (len > 0)
+        memcpy(to, from.at, len);
+    to[len] = '\0';
+}
+
+/* One that waits for its client is as young as can be. */
+static void show(const struct cg_async_thread *t) {
+    uint64_t now_us = t->engine->http.now_us;
+    cg_slot_begin_request(t->engine->worker->child->slot, cg_slice_str(t->shown.client),
+                          cg_slice_str(t->shown.line), since_us(t) < now_us ? since_us(t) : now_us);
+}
+
+/* The slot shows the oldest call. Any call may become it, when its request is no longer ours to
+ * read: the texts are kept. */
+void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
+    struct cg_async *e = t->engine;
+    const struct cg_exchange *ex = cg_conn_exchange(t->client->conn);
+    bool alone = cg_list_empty(&e->calling);
+    t->counts = begins;
+    atomic_store_explicit(&t->since_us, e->http.now_us, memory_order_relaxed);
+    copy_cut(t->shown.client, sizeof(t->shown.client), cg_endpoint_host(ex->client));
+    copy_cut(t->shown.line, sizeof(t->shown.line), ex->request.line);
+    cg_list_push_back(&e->calling, &t->calling);
+    if (begins)
+        cg_worker_count_request(e->worker, e->http.now_us);
+    if (alone)
+        show(t);
+}
+
+void cg_async_thread_leave(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    struct cg_slot *slot = e->worker->child->slot;
+    cg_list_remove(&t->calling);
+    if (t->counts)
+        cg_slot_end_request(slot, e->http.now_us);
+    else
+        cg_slot_hide_request(slot, e->http.now_us);
+    const struct cg_async_thread *next = oldest(e);
+    if (next)
+        show(next);
+}
+
+/* Calling the application */
+
+/* Waits for the reader of WSGI's write(), without the host: at most send_timeout. `timeout` is
+ * about the application and not about the client, so the call has no age meanwhile. */
+static int wait_writable(struct cg_async_thread *t, int fd) {
+    const struct cg_async *e = t->engine;
+    struct pollfd fds[] = {{.fd = fd, .events = POLLOUT},
+                           {.fd = e->finish_fds[0], .events = POLLIN}};
+    atomic_store_explicit(&t->since_us, UINT64_MAX, memory_order_relaxed);
+    give_host(t);
+    int64_t timeout_ms = e->worker->settings->send_timeout * 1000;
+    int n;
+    do {
+        n = poll(fds, 2, timeout_ms > 0 && timeout_ms < INT_MAX ? (int)timeout_ms : -1);
+    } while (n < 0 && errno == EINTR);
+    take_host(t);
+    cg_http_tick(&t->http);
+    atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
+    if (n > 0)
+        return fds[1].revents ? -ECANCELED : 0;
+    return n == 0 ? -ETIMEDOUT : -errno;
+}
+
+int cg_async_thread_drain(void *io, struct cg_conn *conn) {
+    struct cg_async_thread *t = io;
+    struct cg_async_client *c = cg_conn_owner(conn);
+    while (cg_conn_wants(conn) == CG_WANT_WRITE) {
+        int rc = cg_async_client_send(t->engine->worker->settings, c);
+        if (rc == -EAGAIN)
+            rc = wait_writable(t, c->fd);
+        if (rc < 0) {
+            cg_conn_broken(conn);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* Sends what the application has just said: the head with what is in memory, and, in a second
+ * attempt, of a file what goes at once. False when there is more, which the loop sends as the
+ * client reads. */
+static bool transmit(struct cg_async_thread *t) {
+    struct cg_async_client *c = t->client;
+    for (int i = 0; i < 2 && cg_conn_wants(c->conn) == CG_WANT_WRITE; i++) {
+        int rc = cg_async_client_send(t->engine->worker->settings, c);
+        if (rc == -EAGAIN)
+            break;
+        if (rc < 0)
+            cg_conn_broken(c->conn);
+    }
+    return cg_conn_wants(c->conn) != CG_WANT_WRITE;
+}
+
+/* Runs the exchange until it is over, has to wait for its client, or has had its share. */
+static void call(struct cg_async_thread *t) {
+    struct cg_worker *w = t->engine->worker;
+    struct cg_conn *conn = t->client->conn;
+    cg_log_flush(); /* nothing finished is lost if the application takes the process down */
+    take_host(t);
+    cg_worker_enter_app(w);
+    for (int i = 0; i < STEPS_MAX; i++) {
+        cg_conn_run(conn);
+        cg_http_tick(&t->http);
+        atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
+        if (cg_worker_is_quick() || !transmit(t) || !cg_conn_has_begun(conn))
+            break;
+    }
+    cg_worker_leave_app(w);
+}
+
+/* The baton */
+
+/* The value that says it lies. */
+static uint64_t lay_down(struct cg_async *e) {
+    uint64_t lies = atomic_load_explicit(&e->baton, memory_order_relaxed) + 1;
+    atomic_store_explicit(&e->baton, lies, memory_order_release);
+    if (!atomic_exchange(&e->ticking, true))
+        cg_tick_set(e->tick, TICK_US);
+    return lies;
+}
+
+static bool pick_up(struct cg_async *e, uint64_t lies) {
+    return atomic_compare_exchange_strong_explicit(&e->baton, &lies, lies + 1, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* Nobody calls the application, so the keeper has nothing to look at. */
+static void stop_ticking(struct cg_async *e) {
+    if (atomic_exchange(&e->ticking, false))
+        cg_tick_set(e->tick, 0);
+}
+
+/* Threads that wait; all with the lock held */
+
+static void give_task(struct cg_async_thread *t, enum cg_async_task task) {
+    t->task = task;
+    pthread_cond_signal(&t->woken);
+}
+
+static void take_from_idle(struct cg_async *e, size_t at) {
+    e->idle_threads_n--;
+    for (size_t i = at; i < e->idle_threads_n; i++)
+        e->idle_threads[i] = e->idle_threads[i + 1];
+}
+
+static struct cg_async_client *take_first(struct cg_list *list) {
+    struct cg_async_client *c = CG_LIST_ENTRY(list->next, struct cg_async_client, place);
+    cg_list_remove(&c->place);
+    return c;
+}
+
+/* The leader */
+
+/* What the driver ends with: everybody who waits goes home, everybody else does when he is back. */
+static void finish(struct cg_async *e) {
+    pthread_mutex_lock(&e->lock);
+    e->finished = true;
+    for (size_t i = 0; i < e->threads_n; i++)
+        pthread_cond_signal(&e->threads[i].woken);
+    ssize_t ignored =
+        write(e->finish_fds[1], "", 1); /* wakes the main thread and wait_writable() */
+    (void)ignored;
+    pthread_mutex_unlock(&e->lock);
+    cg_tick_set(e->tick, 1); /* and the keeper */
+}
+
+void cg_async_threads_collect(struct cg_async *e) {
+    if (!atomic_load_explicit(&e->done, memory_order_relaxed))
+        return;
+    struct cg_async_client *c = atomic_exchange_explicit(&e->done, NULL, memory_order_acquire);
+    while (c) {
+        struct cg_async_client *next = c->next_done;
+        cg_async_client_settle(e, c);
+        c = next;
+    }
+}
+
+/* Exchanges that go on on threads which are idle. A thread that has just become idle may still be
+ * in `calling`: whom it has posted is settled first, in the next turn. */
+static void distribute(struct cg_async *e, const struct cg_async_thread *leader) {
+    for (size_t i = 0; i < e->threads_n; i++) {
+        struct cg_async_thread *t = &e->threads[i];
+        if (t == leader || cg_list_empty(&t->inbox) || !cg_list_empty(&t->calling))
+            continue;
+        pthread_mutex_lock(&e->lock);
+        for (size_t at = e->idle_threads_n; at-- > 0;) {
+            if (e->idle_threads[at] != t)
+                continue;
+            take_from_idle(e, at);
+            cg_async_client_enter(e, t, take_first(&t->inbox));
+            give_task(t, CG_ASYNC_CALL);
+        }
+        pthread_mutex_unlock(&e->lock);
+    }
+}
+
+/* New requests and exchanges that go on take turns. NULL when there are none for t. */
+static struct cg_async_client *next_client(struct cg_async *e, struct cg_async_thread *t) {
+    struct cg_list *lists[] = {&t->inbox, &e->ready};
+    t->inbox_last = !t->inbox_last;
+    for (int i = 0; i < 2; i++) {
+        struct cg_list *list = lists[t->inbox_last ^ i];
+        if (!cg_list_empty(list))
+            return take_first(list);
+    }
+    return NULL;
+}
+
+/* For a thread that is not the leader: c is the leader's again. t waits before the leader learns of
+ * it, so that the keeper finds it there. */
+static void post(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    struct cg_async_client *c = t->client;
+    pthread_mutex_lock(&e->lock);
+    c->next_done = atomic_load_explicit(&e->done, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&e->done, &c->next_done, c, memory_order_release,
+                                                  memory_order_relaxed))
+        ;
+    if (!e->finished) {
+        e->idle_threads[e->idle_threads_n++] = t;
+        uv_async_send(&e->posted);
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* True when t is still the leader afterwards. */
+static bool lead_call(struct cg_async *e, struct cg_async_thread *t, struct cg_async_client *c) {
+    cg_async_client_enter(e, t, c);
+    uint64_t lies = lay_down(e);
+    call(t);
+    if (!pick_up(e, lies)) {
+        give_host(t);
+        post(t);
+        return false;
+    }
+    e->http.now_us = t->http.now_us;
+    e->http.wall_s = t->http.wall_s;
+    cg_async_client_settle(e, c);
+    return true;
+}
+
+/* Looks before it waits, because to give the host away may cost its switch interval. */
+static void lead_turn(struct cg_async *e, struct cg_async_thread *t, bool may_wait) {
+    bool wait = may_wait && (!t->has_host || t->looked);
+    if (wait) {
+        cg_log_flush();
+        stop_ticking(e);
+        give_host(t);
+    }
+    t->looked = !wait && may_wait;
+    cg_async_turn(e, wait);
+    t->turned_us = e->http.now_us;
+}
+
+void cg_async_threads_drain(struct cg_async *e) {
+    for (size_t i = 0; i < e->threads_n; i++)
+        e->threads[i].http.draining = true;
+}
+
+/* Until the baton is lost or the driver finished. */
+static void lead(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    t->looked = false;
+    while (cg_async_upkeep(e)) {
+        if (e->threads_n > 1)
+            distribute(e, t);
+        if (e->http.now_us - t->turned_us > TURN_US)
+            lead_turn(e, t, false);
+        struct cg_async_client *c = next_client(e, t);
+        if (!c) {
+            lead_turn(e, t, true);
+            continue;
+        }
+        t->looked = false;
+        if (!lead_call(e, t, c))
+            return;
+    }
+    finish(e);
+}
+
+/* An application thread */
+
+/* What it is to do; NOTHING when it shall leave. */
+static enum cg_async_task wait_task(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    pthread_mutex_lock(&e->lock);
+    while (t->task == CG_ASYNC_NOTHING && !e->finished)
+        pthread_cond_wait(&t->woken, &e->lock);
+    enum cg_async_task task = e->finished ? CG_ASYNC_NOTHING : t->task;
+    t->task = CG_ASYNC_NOTHING;
+    pthread_mutex_unlock(&e->lock);
+    return task;
+}
+
+static void leave(struct cg_async *e) {
+    pthread_mutex_lock(&e->lock);
+    if (--e->alive_n == 0)
+        pthread_cond_signal(&e->left);
+    pthread_mutex_unlock(&e->lock);
+}
+
+static void *run_thread(void *arg) {
+    struct cg_async_thread *t = arg;
+    const struct cg_child *child = t->engine->worker->child;
+    child->runtime->thread_begin(child->rt);
+    t->has_host = true;
+    give_host(t);
+    for (enum cg_async_task task; (task = wait_task(t)) != CG_ASYNC_NOTHING;) {
+        if (task == CG_ASYNC_LEAD) {
+            lead(t);
+        } else {
+            call(t);
+            give_host(t);
+            post(t);
+        }
+    }
+    take_host(t);
+    child->runtime->thread_end(child->rt);
+    leave(t->engine);
+    return NULL;
+}
+
+/* The keeper */
+
+/* The thread that has waited least leads. False when none waits. */
+static bool promote(struct cg_async *e) {
+    pthread_mutex_lock(&e->lock);
+    bool any = e->idle_threads_n > 0;
+    if (any) {
+        e->minded = false;
+        give_task(e->idle_threads[--e->idle_threads_n], CG_ASYNC_LEAD);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return any;
+}
+
+/* Until an application thread leads again, or the driver is finished. */
+static void mind(struct cg_async *e) {
+    e->minded = true;
+    cg_http_tick(&e->http);
+    while (!promote(e)) {
+        if (!cg_async_upkeep(e)) {
+            finish(e);
+            return;
+        }
+        cg_log_flush();
+        cg_async_turn(e, true);
+    }
+}
+
+static bool is_finished(struct cg_async *e) {
+    pthread_mutex_lock(&e->lock);
+    bool finished = e->finished;
+    pthread_mutex_unlock(&e->lock);
+    return finished;
+}
+
+static void *run_keeper(void *arg) {
+    struct cg_async *e = arg;
+    uint64_t seen = 0; /* a value that says somebody holds it */
+    for (;;) {
+        cg_tick_wait(e->tick);
+        if (is_finished(e))
+            break;
+        uint64_t baton = atomic_load_explicit(&e->baton, memory_order_relaxed);
+        bool lies = baton % 2 == 1;
+        if (lies && baton == seen && pick_up(e, baton)) {
+            stop_ticking(e);
+            mind(e);
+        }
+        seen = baton;
+        if (atomic_load(&e->ticking))
+            cg_tick_set(e->tick, TICK_US);
+    }
+    leave(e);
+    return NULL;
+}
+
+/* The main thread */
+
+int cg_async_threads_init(struct cg_async *e) {
+    size_t n = (size_t)e->worker->settings->threads;
+    cg_list_init(&e->calling);
+    e->threads = calloc(n, sizeof(*e->threads));
+    e->idle_threads = calloc(n, sizeof(struct cg_async_thread *));
+    e->tick = cg_tick_new();
+    if (!e->threads || !e->idle_threads || !e->tick)
+        return e->threads && e->idle_threads ? -errno : -ENOMEM;
+    while (e->threads_n < n) {
+        struct cg_async_thread *t = &e->threads[e->threads_n++];
+        t->engine = e;
+        cg_list_init(&t->inbox);
+        cg_list_init(&t->calling);
+        pthread_cond_init(&t->woken, NULL);
+        int rc = cg_async_http_init(e, &t->http, t);
+        if (rc < 0)
+            return rc;
+    }
+    return cg_fd_wake_pipe(e->finish_fds);
+}
+
+void cg_async_threads_done(struct cg_async *e) {
+    for (size_t i = 0; i < e->threads_n; i++) {
+        pthread_cond_destroy(&e->threads[i].woken);
+        cg_async_http_done(&e->threads[i].http);
+    }
+    free(e->threads);
+    free(e->idle_threads);
+    cg_tick_free(e->tick);
+    for (int i = 0; i < 2; i++)
+        cg_fd_close(&e->finish_fds[i]);
+}
+
+static int start_thread(struct cg_async *e, pthread_t *ret_id, void *(*run)(void *), void *arg) {
+    pthread_attr_t attr;
+    pthread_mutex_lock(&e->lock);
+    e->alive_n++;
+    pthread_mutex_unlock(&e->lock);
+    pthread_attr_init(&attr);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    int rc = -pthread_create(ret_id, &attr, run, arg);
+    pthread_attr_destroy(&attr);
+    if (rc < 0)
+        leave(e);
+    return rc;
+}
+
+/* The keeper takes no signal but those of its own crash: it must not be held up by a handler. The
+ * others may, and what the application executes in them must not inherit blocked ones. */
+static int start_keeper(struct cg_async *e) {
+    static const int of_crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    sigset_t others, before;
+    sigfillset(&others);
+    for (size_t i = 0; i < sizeof(of_crashes) / sizeof(of_crashes[0]); i++)
+        sigdelset(&others, of_crashes[i]);
+    pthread_sigmask(SIG_SETMASK, &others, &before);
+    int rc = start_thread(e, &e->keeper, run_keeper, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    e->keeper_started = rc == 0;
+    return rc;
+}
+
+static int start(struct cg_async *e) {
+    int rc = start_keeper(e);
+    for (; rc == 0 && e->started_n < e->threads_n; e->started_n += rc == 0) {
+        struct cg_async_thread *t = &e->threads[e->started_n];
+        rc = start_thread(e, &t->id, run_thread, t);
+    }
+    return rc;
+}
+
+/* All wait, and one of them begins to lead. */
+static void begin(struct cg_async *e) {
+    pthread_mutex_lock(&e->lock);
+    for (size_t i = e->threads_n; i-- > 0;)
+        e->idle_threads[e->idle_threads_n++] = &e->threads[i];
+    pthread_mutex_unlock(&e->lock);
+    promote(e);
+}
+
+/* Without the host. */
+static void wait_finished(struct cg_async *e) {
+    const struct cg_child *child = e->worker->child;
+    struct pollfd p = {.fd = e->finish_fds[0], .events = POLLIN};
+    while (poll(&p, 1, -1) < 0) {
+        child->runtime->wait_end(child->rt);
+        child->runtime->poll(child->rt);
+        child->runtime->wait_begin(child->rt);
+    }
+}
+
+/* Have all left in time? Only a quick stop finds some that have not. */
+static bool wait_left(struct cg_async *e) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LEAVE_MS * 1000L * 1000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    pthread_mutex_lock(&e->lock);
+    int rc = 0;
+    while (e->alive_n > 0 && rc == 0)
+        rc = pthread_cond_timedwait(&e->left, &e->lock, &until);
+    bool all = e->alive_n == 0;
+    pthread_mutex_unlock(&e->lock);
+    return all;
+}
+
+static void join(struct cg_async *e) {
+    for (size_t i = 0; i < e->started_n; i++)
+        pthread_join(e->threads[i].id, NULL);
+    if (e->keeper_started)
+        pthread_join(e->keeper, NULL);
+}
+
+int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back) {
+    const struct cg_child *child = e->worker->child;
+    child->runtime->wait_begin(child->rt);
+    int rc = start(e);
+    if (rc == 0) {
+        begin(e);
+        wait_finished(e);
+    } else {
+        finish(e);
+    }
+    *ret_all_back = wait_left(e);
+    if (*ret_all_back)
+        join(e);
+    child->runtime->wait_end(child->rt);
+    return rc;
+}
