@@ -10,7 +10,7 @@ import pytest
 from harness import Server
 
 #: Every worker class that exists; tests of HTTP and WSGI run under each.
-WORKER_CLASSES = ["sync"]
+WORKER_CLASSES = ["sync", "async"]
 
 
 @pytest.fixture(params=WORKER_CLASSES)

@@ -192,6 +192,13 @@ class Server:
     def connect(self, timeout: float = PATIENCE) -> Client:
         return Client(socket.create_connection(("127.0.0.1", self.port), timeout))
 
+    def connect_unix(self, path: str, timeout: float = PATIENCE) -> Client:
+        """A connection to a socket file in the server's directory."""
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        sock.connect(str(self.directory / path))
+        return Client(sock)
+
     def get(self, target: str = "/", *fields: str) -> Response:
         """One GET on a connection of its own."""
         with self.connect() as client:
@@ -246,6 +253,15 @@ class Client:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.sock.sendall(data)
 
+    def send_pieces(self, pieces: Sequence[bytes]) -> None:
+        """Sends each piece in a segment of its own, and lets a short one be seen alone."""
+        if self.sock.family != socket.AF_UNIX:
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for i, piece in enumerate(pieces):
+            if i == 1:
+                time.sleep(0.002)
+            self.send(piece)
+
     def send_request(self, method: str, target: str = "/", *fields: str, body: bytes = b"") -> None:
         lines = [f"{method} {target} HTTP/1.1", "Host: test.example", *fields]
         if body:
@@ -299,6 +315,18 @@ class Client:
             r.body = self.reader.read()
         return r
 
+    def responses(self) -> list[Response]:
+        """Reads responses (to anything but HEAD) until the server closes. Between two of them a
+        reset counts as the end."""
+        found = []
+        while True:
+            try:
+                if not self.reader.peek(1):
+                    return found
+            except ConnectionResetError:
+                return found
+            found.append(self.response())
+
     def _chunks(self) -> Iterator[bytes]:
         while size := int(self.line(), 16):
             data = self.reader.read(size)
@@ -313,3 +341,22 @@ class Client:
             return self.reader.read1(1) == b""
         except ConnectionResetError:
             return True
+
+
+def answer(
+    serve: Callable[..., Server],
+    worker_class: str,
+    body: str,
+    method: str = "GET",
+    prelude: str = "",
+) -> tuple[Response, Server]:
+    """Serves an application whose function body is given; returns response and server."""
+    lines = "\n".join("    " + line for line in body.strip("\n").splitlines())
+    server = serve(
+        f"import sys\n{prelude}\ndef app(environ, start_response):\n{lines}\n",
+        "-k",
+        worker_class,
+    )
+    with server.connect() as client:
+        client.send_request(method)
+        return client.response(method), server

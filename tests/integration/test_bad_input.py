@@ -3,10 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import signal
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from harness import Server, poll, server_environment
 from harness import run_command as run
 
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n"
@@ -16,10 +24,23 @@ CASES = {
     "no-app": ([], 1, "No application module specified."),
     "bad-port": (["app:app", "-b", "127.0.0.1:zz"], 1, "'zz' is not a valid port number."),
     "port-range": (["app:app", "-b", "127.0.0.1:70000"], 1, "'70000' is not a valid port number."),
-    "bad-host": (["app:app", "-b", "no-such-host.invalid:0"], 1, "no-such-host.invalid"),
+    "bad-host": (
+        ["app:app", "-b", "no-such-host.invalid:0"],
+        1,
+        "('no-such-host.invalid', 0): this machine has no such address, or there is no host",
+    ),
     "foreign-address": (["app:app", "-b", "192.0.2.1:0"], 1, "192.0.2.1"),
     "no-socket-dir": (["app:app", "-b", "unix:nowhere/x.sock"], 1, "nowhere/x.sock"),
-    "socket-is-file": (["app:app", "-b", "unix:app.py"], 1, "app.py"),
+    "socket-is-file": (
+        ["app:app", "-b", "unix:app.py"],
+        1,
+        "Can't listen at app.py: a file that is no socket is in the way",
+    ),
+    "no-descriptor": (
+        ["app:app", "-b", "fd://99"],
+        1,
+        "Can't listen at fd://99: nothing was passed on at this number",
+    ),
     "negative": (["app:app", "-w", "-1"], 1, "Value must be positive: -1"),
     "not-a-number": (["app:app", "-w", "many"], 2, "many"),
     "unknown-flag": (["app:app", "--no-such-flag"], 2, "--no-such-flag"),
@@ -27,6 +48,11 @@ CASES = {
     "config-missing": (["app:app", "-c", "nowhere.py"], 1, "nowhere.py"),
     "chdir": (["app:app", "--chdir", "nowhere"], 1, "nowhere"),
     "log-dir": (["app:app", "--error-logfile", "nowhere/e.log"], 1, "nowhere/e.log"),
+    "log-empty": (
+        ["app:app", "--error-logfile", ""],
+        1,
+        "Can't open the log '': No such file or directory.",
+    ),
     "access-log-dir": (["app:app", "--access-logfile", "nowhere/a.log"], 1, "nowhere/a.log"),
 }
 
@@ -83,3 +109,128 @@ def test_bad_value_in_a_config_file_names_the_file(tmp_path: Path) -> None:
     for part in ("timeout", "soon", "cgunicorn.conf.py"):
         assert part in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["user", "group", "certfile", "keyfile", "ssl_context"])
+def test_setting_of_gunicorn_that_safety_rests_on_is_not_ignored(tmp_path: Path, name: str) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "gunicorn.conf.py").write_text(f"{name} = 'something'\n")
+    done = run(tmp_path, "app:app", "--check-config")
+    assert done.returncode == 1
+    told = f"Error: gunicorn.conf.py: this version has no setting '{name}', and serving without it"
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
+
+
+def test_setting_of_gunicorn_without_effect_is_told(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "gunicorn.conf.py").write_text(
+        "import syslog\nproc_name = 'web'\nreload = False\ndef post_fork(s, w): pass\n"
+    )
+    done = run(tmp_path, "app:app", "--check-config")
+    assert done.returncode == 0
+    assert done.stderr == "".join(
+        f"Warning: gunicorn.conf.py: this version has no setting '{name}', which has no effect.\n"
+        for name in ("proc_name", "post_fork")
+    )
+
+
+def test_folder_that_cannot_be_looked_at_is_told(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "gunicorn.conf.py").write_text("tmp_upload_dir = 'x' * 300\n")
+    done = run(tmp_path, "app:app", "--check-config")
+    assert done.returncode == 1
+    assert done.stderr.endswith("xxx' can't be used: File name too long.\n")
+    assert "Traceback" not in done.stderr
+
+
+# The surroundings a process is born into
+
+
+def run_in_shell(directory: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Runs a shell script in which $cgunicorn is the command."""
+    return subprocess.run(
+        ["sh", "-c", script],
+        cwd=directory,
+        env={**server_environment(), "cgunicorn": f"{sys.executable} -m cgunicorn"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_deleted_working_folder_is_told(tmp_path: Path) -> None:
+    done = run_in_shell(tmp_path, "mkdir gone && cd gone && rmdir ../gone && $cgunicorn app:app")
+    assert done.returncode == 1
+    assert done.stderr.endswith("Error: The working folder is gone: No such file or directory.\n")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["--version", "--print-config"])
+def test_full_standard_output_is_told(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    done = run_in_shell(tmp_path, f"$cgunicorn app:app {flag} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "Error: Can't write to standard output: No space left on device.\n"
+
+
+@pytest.mark.parametrize("flag", ["--version", "--print-config", "--check-config", "--help"])
+def test_closed_standard_streams_do_no_harm(tmp_path: Path, flag: str) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    done = run_in_shell(tmp_path, f"$cgunicorn app:app {flag} <&- >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_closed_standard_streams_are_not_taken_by_sockets(
+    serve: Callable[..., Server], worker_class: str
+) -> None:
+    """Else what the application prints goes to a client, or to whoever waits at a pipe."""
+    app = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [" ".join(os.readlink(f"/proc/self/fd/{fd}") for fd in range(3)).encode()]
+"""
+    command = [
+        "sh",
+        "-c",
+        'exec "$0" "$@" --error-logfile error.log <&- >&- 2>&-',
+        sys.executable,
+        "-m",
+        "cgunicorn",
+    ]
+    server = serve(app, "-k", worker_class, command=command, bind="unix:app.sock", wait=False)
+    server.log_path = server.directory / "error.log"
+    poll(server.log_path.exists, "the log is open")
+    server.wait_listening()
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(str(server.directory / "app.sock"))
+        s.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        s.shutdown(socket.SHUT_WR)
+        answer = s.makefile("rb").read()
+    assert answer.endswith(b"\r\n\r\n/dev/null /dev/null /dev/null")
+
+
+def test_socket_path_may_have_any_bytes(serve: Callable[..., Server], tmp_path: Path) -> None:
+    server = serve(APP, bind="unix:s\udcff\udcc3.sock")
+    assert (tmp_path / "s\udcff\udcc3.sock").is_socket()
+    assert server.stop(signal.SIGTERM) == 0
+    assert not list(tmp_path.glob("*.sock"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server as somebody else")
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
+def test_start_folder_of_another_user_is_no_obstacle(tmp_path: Path) -> None:
+    """As `sudo -u www-data cgunicorn --chdir /srv/site` in root's own folder."""
+    with contextlib.ExitStack() as stack:
+        # The folders of pytest are root's alone.
+        site = Path("/tmp") / f"cgunicorn-test-{os.getpid()}"
+        site.mkdir(mode=0o755)
+        stack.callback(shutil.rmtree, site)
+        (site / "app.py").write_text(APP)
+        (tmp_path / "private").mkdir(mode=0o700)
+        other = "setpriv --reuid=65534 --regid=65534 --clear-groups $cgunicorn"
+        done = run_in_shell(tmp_path / "private", f"{other} --chdir {site} app:app --check-config")
+        assert (done.returncode, done.stderr) == (0, "")
+        done = run_in_shell(tmp_path / "private", f"{other} app:app --check-config")
+    told = f"Error: can't chdir to '{tmp_path}/private': Permission denied.\n"
+    assert (done.returncode, done.stderr) == (1, told)

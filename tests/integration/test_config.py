@@ -207,7 +207,7 @@ def test_misspelt_setting_draws_a_warning(folder: Path) -> None:
 def test_helper_variables_draw_no_warning(folder: Path) -> None:
     (folder / "gunicorn.conf.py").write_text(
         "import os as bindd\nTIMEOUT = 3\n_workers = 2\nworker = 2\nworkers = worker\n"
-        "logconfig = None\nreload = True\npre_fork = len\nport = 1\n"
+        "logconfig = None\nreload = False\nport = 1\n"
     )
     assert config().warnings == ()
 

@@ -69,7 +69,7 @@ SLACK_OBJECTS, SLACK_KIB = 200, 4096
 def one(server: Server, path: str, body: bytes) -> bytes:
     with server.connect() as client:
         length = f"Content-Length: {len(body)}\r\n" if body else ""
-        head = f"GET {path} HTTP/1.1\r\nHost: a\r\nCookie: c=1\r\n{length}\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: a\r\nCookie: c=1\r\nConnection: close\r\n{length}\r\n"
         client.send(head.encode() + body)
         return client.rest()
 

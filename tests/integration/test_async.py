@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT
+"""What only the async worker promises: other clients go on whatever the application does, slow
+readers and idle connections hold no thread, and nothing is lost when a worker stops."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from harness import Client, Server, poll
+
+Serve = Callable[..., Server]
+
+#: Twice the time that a busy interpreter may keep another thread waiting, and much for a machine
+#: that is busy too; far less than the applications below are busy for.
+SOON = 1.0
+
+APP = """
+import contextvars, threading, time
+
+seen = contextvars.ContextVar("seen", default="nothing")
+loaded = contextvars.ContextVar("loaded", default="nothing")
+loaded.set("at import")
+local = threading.local()
+pulled = 0
+held = threading.Event()
+
+def drip():
+    global pulled
+    name = threading.current_thread().ident
+    for pulled in range(1, 201):
+        assert threading.current_thread().ident == name
+        yield b"x" * 65536
+
+def answer(path):
+    if path == "/sleep":
+        time.sleep(3)
+    elif path == "/spin":
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            pass
+    elif path == "/hold":
+        held.wait(30)
+    elif path == "/release":
+        held.set()
+    elif path == "/pulled":
+        return str(pulled)
+    elif path == "/context":
+        before = seen.get()
+        seen.set("something")
+        return f"{before} {loaded.get()}"
+    elif path == "/local":
+        local.n = getattr(local, "n", 0) + 1
+        return str(local.n)
+    return path
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return drip() if path == "/drip" else [answer(path).encode()]
+"""
+
+
+def ask(client: Client, target: str) -> str:
+    client.send_request("GET", target)
+    return client.response().body.decode()
+
+
+@pytest.mark.parametrize("name", ["async", "gthread"])
+def test_connections_are_kept_alive(serve: Serve, name: str) -> None:
+    server = serve(APP, "-k", name)
+    with server.connect() as client:
+        for _ in range(3):
+            client.send_request("GET", "/a")
+            response = client.response()
+            assert (response.body, response.field("connection")) == (b"/a", "keep-alive")
+
+
+def test_threads_select_the_engine(serve: Serve) -> None:
+    server = serve(APP, "--threads", "4")
+    server.wait_log("Using worker: gthread")
+    assert server.get("/a").body == b"/a"
+
+
+@pytest.mark.parametrize("path", ["/sleep", "/spin"])
+def test_requests_go_on_beside_a_busy_thread(serve: Serve, path: str) -> None:
+    server = serve(APP, "-k", "gthread", "--threads", "2")
+    with server.connect() as busy, server.connect() as other:
+        assert ask(other, "/a") == "/a"
+        busy.send_request("GET", path)
+        time.sleep(0.1)
+        for _ in range(5):
+            begun = time.monotonic()
+            assert ask(other, "/a") == "/a"
+            assert time.monotonic() - begun < SOON
+        assert busy.response().body == path.encode()
+
+
+@pytest.mark.parametrize("path", ["/sleep", "/spin"])
+def test_io_goes_on_while_the_only_thread_is_busy(serve: Serve, path: str) -> None:
+    """A fault is answered without the application, so it shows that the loop is turned."""
+    server = serve(APP, "-k", "async")
+    with server.connect() as busy, server.connect() as other:
+        assert ask(other, "/a") == "/a"
+        busy.send_request("GET", path)
+        time.sleep(0.1)
+        begun = time.monotonic()
+        other.send(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n")
+        assert other.response().status == 400
+        assert time.monotonic() - begun < SOON
+        assert busy.response().body == path.encode()
+
+
+def test_busy_worker_leaves_new_clients_to_another(serve: Serve) -> None:
+    server = serve(APP, "-k", "async", "-w", "2")
+    server.wait_workers(2)
+    with server.connect() as busy:
+        busy.send_request("GET", "/sleep")
+        time.sleep(0.1)
+        for _ in range(20):
+            begun = time.monotonic()
+            assert server.get("/a").body == b"/a"
+            assert time.monotonic() - begun < SOON
+        assert busy.response().body == b"/sleep"
+
+
+def test_iterator_is_pulled_only_as_the_client_drains(serve: Serve) -> None:
+    server = serve(APP, "-k", "async", "--threads", "2")
+    with server.connect() as slow, server.connect() as other:
+        slow.send_request("GET", "/drip", "Connection: close")
+        poll(lambda: int(ask(other, "/pulled")) > 0, "the iterator has begun")
+        time.sleep(0.2)
+        assert int(ask(other, "/pulled")) < 200
+        assert len(slow.response().body) == 200 * 65536
+        assert int(ask(other, "/pulled")) == 200
+
+
+def test_thousand_idle_connections(serve: Serve) -> None:
+    server = serve(APP, "-k", "async", "--worker-connections", "1100")
+    clients = [server.connect() for _ in range(1000)]
+    try:
+        for client in clients:
+            assert ask(client, "/a") == "/a"
+        assert server.get("/b").body == b"/b"
+        for client in clients[::50]:
+            assert ask(client, "/c") == "/c"
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_each_request_has_a_fresh_context(serve: Serve) -> None:
+    server = serve(APP, "-k", "async")
+    with server.connect() as client:
+        assert [ask(client, "/context") for _ in range(3)] == ["nothing at import"] * 3
+
+
+def test_thread_locals_last(serve: Serve) -> None:
+    server = serve(APP, "-k", "async")
+    with server.connect() as client:
+        assert [ask(client, "/local") for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_timeout_kills_and_names_the_stuck_request(serve: Serve) -> None:
+    server = serve(APP, "-k", "gthread", "--threads", "2", "--timeout", "1")
+    with server.connect() as stuck, server.connect() as other:
+        assert ask(other, "/a") == "/a"
+        stuck.send_request("GET", "/hold?stuck")
+        begun = time.monotonic()
+        while time.monotonic() - begun < 0.8:
+            assert ask(other, "/a") == "/a"
+        server.wait_log(r'request "GET /hold\?stuck HTTP/1.1" from 127.0.0.1 is running for')
+        server.wait_log(r'File ".*app.py", line \d+ in answer')
+    poll(lambda: server.get("/a").body == b"/a", "the next worker serves")
+
+
+def load(server: Server, failures: list[str], stop: threading.Event) -> None:
+    """Requests on kept connections, until stop; a new connection when one was closed."""
+    while not stop.is_set():
+        with server.connect() as client:
+            while not stop.is_set():
+                client.send_request("GET", "/a")
+                response = client.response()
+                if response.body != b"/a":
+                    failures.append(repr(response))
+                if response.field("connection") == "close":
+                    break
+
+
+def run_load(server: Server, action: Callable[[], None]) -> list[str]:
+    """What fails for four clients while the action is under way."""
+    failures: list[str] = []
+    stop = threading.Event()
+
+    def run() -> None:
+        try:
+            load(server, failures, stop)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test shall fail of it
+            failures.append(repr(error))
+
+    clients = [threading.Thread(target=run) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    try:
+        action()
+    finally:
+        stop.set()
+        for thread in clients:
+            thread.join()
+    return failures
+
+
+def test_max_requests_loses_nothing(serve: Serve) -> None:
+    args = ("--max-requests", "100", "--max-requests-jitter", "50")
+    server = serve(APP, "-k", "gthread", "--threads", "3", "-w", "2", *args)
+    server.wait_workers(2)
+    restarts = r"Autorestarting worker after current request"
+    assert run_load(server, lambda: server.wait_log(restarts, count=6)) == []
+
+
+@pytest.mark.parametrize("threads", ["1", "3"])
+def test_term_finishes_the_requests_of_all_threads(serve: Serve, threads: str) -> None:
+    server = serve(APP, "-k", "async", "--threads", threads)
+    clients = [server.connect() for _ in range(int(threads))]
+    for client in clients:
+        client.send_request("GET", "/sleep")
+    time.sleep(0.3)
+    server.send_signal(signal.SIGTERM)
+    for client in clients:
+        response = client.response()
+        assert (response.body, response.field("connection")) == (b"/sleep", "close")
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("path", ["/sleep", "/spin"])
+def test_quit_does_not_wait_for_the_application(serve: Serve, path: str) -> None:
+    server = serve(APP, "-k", "gthread", "--threads", "2")
+    with server.connect() as busy:
+        busy.send_request("GET", path)
+        time.sleep(0.3)
+        begun = time.monotonic()
+        assert server.stop(signal.SIGQUIT) == 0
+        assert time.monotonic() - begun < 2.5
