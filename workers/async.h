@@ -183,10 +183,9 @@ void cg_async_client_enter(struct cg_async *e, struct cg_async_thread *t,
                            struct cg_async_client *c);
 void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c);
 
-/* The surroundings of connections that t has, or, with NULL, the loop. 0 or -errno; done accepts
- * what a failed init left. For the main thread. */
+/* The surroundings of connections that t has, or, with NULL, the loop. 0 or -errno; its end is
+ * cg_core_done(). For the main thread. */
 int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t);
-void cg_async_http_done(struct cg_http *http);
 
 /* async_threads.c, for the main thread unless it says so */
 

@@ -10,7 +10,7 @@
 #include "workers/async.h"
 
 #include "server/base/fd.h"
-#include "server/http/access.h"
+#include "workers/core.h"
 #include "workers/io_socket.h"
 
 #include <errno.h>
@@ -279,36 +279,15 @@ static bool io_client_gone(void *io, struct cg_conn *conn) {
     return cg_socket_gone(c->fd);
 }
 
-static void io_report(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text) {
-    (void)io;
-    (void)conn;
-    cg_log(level, "%s", text);
-}
-
-static void io_access(void *io, struct cg_slice line) {
-    (void)io;
-    cg_log_access(line);
-}
-
 static const struct cg_io client_io = {
     .drain = cg_async_thread_drain,
     .client_gone = io_client_gone,
-    .report = io_report,
-    .access = io_access,
+    .report = cg_core_report,
+    .access = cg_core_access,
 };
 
 int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t) {
-    const struct cg_worker *w = e->worker;
-    int rc = cg_http_init(http, w->settings, w->app, w->app_ctx, &client_io, t);
-    if (rc < 0 || !cg_log_access_enabled())
-        return rc;
-    http->access = cg_access_new(w->settings->access_log_format);
-    return http->access ? 0 : -ENOMEM;
-}
-
-void cg_async_http_done(struct cg_http *http) {
-    cg_access_free(http->access);
-    cg_http_done(http);
+    return cg_core_init(http, e->worker, &client_io, t);
 }
 
 int cg_async_clients_init(struct cg_async *e) {
@@ -322,5 +301,5 @@ void cg_async_clients_done(struct cg_async *e) {
     while (!cg_list_empty(&e->all))
         client_free(e, CG_LIST_ENTRY(e->all.next, struct cg_async_client, all));
     cg_deadlines_done(&e->deadlines);
-    cg_async_http_done(&e->http);
+    cg_core_done(&e->http);
 }

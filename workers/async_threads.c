@@ -7,6 +7,7 @@
 #include "workers/async.h"
 
 #include "server/base/fd.h"
+#include "workers/core.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -475,7 +476,7 @@ int cg_async_threads_init(struct cg_async *e) {
 void cg_async_threads_done(struct cg_async *e) {
     for (size_t i = 0; i < e->threads_n; i++) {
         pthread_cond_destroy(&e->threads[i].woken);
-        cg_async_http_done(&e->threads[i].http);
+        cg_core_done(&e->threads[i].http);
     }
     free(e->threads);
     free(e->idle_threads);

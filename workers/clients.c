@@ -11,7 +11,7 @@
 #include "workers/clients.h"
 
 #include "server/base/fd.h"
-#include "server/http/access.h"
+#include "workers/core.h"
 #include "workers/io_socket.h"
 
 #include <errno.h>
@@ -376,22 +376,11 @@ static bool io_client_gone(void *io, struct cg_conn *conn) {
     return cg_socket_gone(c->source.fd);
 }
 
-static void io_report(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text) {
-    (void)io;
-    (void)conn;
-    cg_log(level, "%s", text);
-}
-
-static void io_access(void *io, struct cg_slice line) {
-    (void)io;
-    cg_log_access(line);
-}
-
 static const struct cg_io client_io = {
     .drain = io_drain,
     .client_gone = io_client_gone,
-    .report = io_report,
-    .access = io_access,
+    .report = cg_core_report,
+    .access = cg_core_access,
 };
 
 int cg_clients_init(struct cg_clients *s, struct cg_worker *w, struct cg_waitset *waits) {
@@ -403,11 +392,7 @@ int cg_clients_init(struct cg_clients *s, struct cg_worker *w, struct cg_waitset
     cg_list_init(&s->all);
     cg_list_init(&s->idle);
     cg_list_init(&s->ready);
-    int rc = cg_http_init(&s->http, w->settings, w->app, w->app_ctx, &client_io, s);
-    if (rc < 0 || !cg_log_access_enabled())
-        return rc;
-    s->http.access = cg_access_new(w->settings->access_log_format);
-    return s->http.access ? 0 : -ENOMEM;
+    return cg_core_init(&s->http, w, &client_io, s);
 }
 
 void cg_clients_done(struct cg_clients *s) {
@@ -416,6 +401,5 @@ void cg_clients_done(struct cg_clients *s) {
         client_free(s, CG_LIST_ENTRY(s->all.next, struct client, all));
     cg_worker_leave_app(s->worker);
     cg_deadlines_done(&s->deadlines);
-    cg_access_free(s->http.access);
-    cg_http_done(&s->http);
+    cg_core_done(&s->http);
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The functions of core.h, between server/http and the log.
+ */
+#include "workers/core.h"
+
+#include "server/http/access.h"
+
+#include <errno.h>
+
+int cg_core_init(struct cg_http *http, const struct cg_worker *w, const struct cg_io *io,
+                 void *io_ctx) {
+    int rc = cg_http_init(http, w->settings, w->app, w->app_ctx, io, io_ctx);
+    if (rc < 0 || !cg_log_access_enabled())
+        return rc;
+    http->access = cg_access_new(w->settings->access_log_format);
+    return http->access ? 0 : -ENOMEM;
+}
+
+void cg_core_done(struct cg_http *http) {
+    cg_access_free(http->access);
+    cg_http_done(http);
+}
+
+/* The text names the client where that matters. */
+void cg_core_report(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text) {
+    (void)io;
+    (void)conn;
+    cg_log(level, "%s", text);
+}
+
+void cg_core_access(void *io, struct cg_slice line) {
+    (void)io;
+    cg_log_access(line);
+}
