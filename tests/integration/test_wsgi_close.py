@@ -56,6 +56,7 @@ def test_close_is_called_once_when_the_client_leaves(serve: Serve, worker_class:
     with server.connect() as client:
         client.send_request("GET", "/long")
         client.head()
+    poll(lambda: server.get("/count").body != b"0", "close() was called")
     assert server.get("/count").body == b"1"
     assert "Traceback" not in server.log
 
