@@ -70,8 +70,9 @@ void cg_lenient_rewrite(const struct cg_head *head, char *data,
         return;
     char *end = data + head->end - 2;
     for (char *at = data + head->line_end + 2, *next; at < end; at = next) {
-        next = unfold(at, end);
+        /* First, so that a colon in a folded line is not taken for the name's. */
         if (settings->strip_header_spaces)
             close_up_name(at, end);
+        next = unfold(at, end);
     }
 }

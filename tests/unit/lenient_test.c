@@ -134,6 +134,12 @@ CG_TEST(spaces_elsewhere_in_a_name_stay_refused) {
     CHECK("A\r\n b\r\n", FIELD_NAME);
 }
 
+CG_TEST(a_name_does_not_go_on_in_a_folded_line) {
+    permit(true, true);
+    CHECK("A\r\n : b\r\n", FIELD_NAME);
+    CHECK("A \r\n\t: b\r\n", FIELD_NAME);
+}
+
 CG_TEST(a_stripped_name_is_the_name) {
     struct incoming in;
     permit(true, true);
