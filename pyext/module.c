@@ -144,6 +144,17 @@ static PyObject *module_log(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *module_log_write(PyObject *module, PyObject *args) {
+    int access;
+    Py_buffer text;
+    if (!PyArg_ParseTuple(args, "py*:log_write", &access, &text))
+        return NULL;
+    cg_log_write(access ? CG_LOG_FILE_ACCESS : CG_LOG_FILE_ERROR,
+                 cg_slice_of(text.buf, (size_t)text.len));
+    PyBuffer_Release(&text);
+    Py_RETURN_NONE;
+}
+
 static int add_constants(PyObject *module, const struct cg_state *state) {
     const struct {
         const char *name;
@@ -196,6 +207,8 @@ static PyMethodDef module_methods[] = {
      "check_allow(text, /): ValueError when it is no list of IP addresses and networks, or '*'."},
     {"log", module_log, METH_VARARGS,
      "log(level, message, /): a line in the error log, at one of logging's levels."},
+    {"log_write", module_log_write, METH_VARARGS,
+     "log_write(access, text, /): whole lines into the access log or else the error log."},
     {0},
 };
 

@@ -12,6 +12,7 @@ from cgunicorn import _cgunicorn
 from cgunicorn.app_loader import load_app
 from cgunicorn.config import Config, Invocation, load
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
+from cgunicorn.glogging import Logger, make_logger
 from cgunicorn.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Runtime:
     each worker has its copy from the fork."""
 
     config: Config
+    logger: Logger
 
     def __init__(self, invocation: Invocation) -> None:
         """Reads the configuration and makes the process as it says. ConfigError."""
@@ -30,6 +32,7 @@ class Runtime:
         self._surroundings = Surroundings(invocation.directory)
         self._preloaded: dict[str, WSGIApplication] = {}  # by app spec
         self.config = self._read()
+        self.logger = make_logger(self.config)
 
     def preload(self) -> None:
         """Loads the application in this process, once. AppLoadError, or what its code raises."""
@@ -59,6 +62,7 @@ class Runtime:
             self._stay("Error while loading the application.", user_traceback(error))
         else:
             self.config = config
+            self.logger = make_logger(config)
             for warning in config.warnings:
                 _cgunicorn.log(logging.WARNING, warning)
             return config

@@ -316,6 +316,19 @@ void cg_log_access(struct cg_slice line) {
     pthread_mutex_unlock(&access_lock);
 }
 
+void cg_log_write(enum cg_log_file file, struct cg_slice lines) {
+    struct iovec all = {(char *)lines.at, lines.len};
+    if (file == CG_LOG_FILE_ERROR) {
+        write_pieces(error_log.fd, &all, 1);
+        return;
+    }
+    pthread_mutex_lock(&access_lock);
+    flush_locked();
+    if (access_log.path)
+        write_pieces(access_log.fd, &all, 1);
+    pthread_mutex_unlock(&access_lock);
+}
+
 void cg_log_flush(void) {
     pthread_mutex_lock(&access_lock);
     flush_locked();

@@ -48,6 +48,11 @@ __attribute__((format(printf, 2, 3))) void cg_log(enum cg_log_level level, const
 /* A message that may span lines (a traceback); it is written unchanged behind the stamp. */
 void cg_log_text(enum cg_log_level level, struct cg_slice text);
 
+enum cg_log_file { CG_LOG_FILE_ERROR, CG_LOG_FILE_ACCESS };
+
+/* Whole lines into a log as they are, at once, whatever the level. */
+void cg_log_write(enum cg_log_file file, struct cg_slice lines);
+
 /* One access line, without its newline. The caller has escaped what a client controls. */
 void cg_log_access(struct cg_slice line);
 

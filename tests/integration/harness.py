@@ -23,6 +23,8 @@ from pathlib import Path
 #: only ever reached by a failing test, and sanitizers make everything slow.
 PATIENCE = 30.0
 
+LISTENING = r"Listening at: (.*) \(\d+\)"
+
 
 def poll(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> object:
     """Calls condition until it returns something true, and returns that."""
@@ -124,7 +126,17 @@ class Server:
 
     def wait_listening(self) -> None:
         """Waits for the listening line and takes the first TCP port from it."""
-        line = self.wait_log(r"Listening at: (.*) \(\d+\)")
+        self._take_port(self.wait_log(LISTENING))
+
+    def wait_listening_in(self, path: Path) -> None:
+        """The same when the server logs into a file of its own."""
+        found = poll(
+            lambda: path.exists() and re.search(LISTENING, path.read_text(errors="replace")),
+            f"a listening line in {path}",
+        )
+        self._take_port(found)  # type: ignore[arg-type]
+
+    def _take_port(self, line: re.Match[str]) -> None:
         found = re.search(r"http://(?:[^,\s]*):(\d+)", line.group(1))
         if found:
             self.port = int(found.group(1))

@@ -169,6 +169,15 @@ CG_TEST(access_lines_wait_for_a_flush) {
     check_file("access", CG_SLICE("one\n\nthree\n"));
 }
 
+CG_TEST(lines_written_as_they_are_stand_behind_those_that_wait) {
+    open_logs("critical");
+    cg_log_access(CG_SLICE("waits"));
+    cg_log_write(CG_LOG_FILE_ACCESS, CG_SLICE("one\ntwo\n"));
+    check_file("access", CG_SLICE("waits\none\ntwo\n"));
+    cg_log_write(CG_LOG_FILE_ERROR, CG_SLICE("as it is\n"));
+    check_file("error", CG_SLICE("as it is\n"));
+}
+
 CG_TEST(full_buffer_flushes_itself) {
     enum { LINE = 1000, LINES = 500 };
     char line[LINE];
