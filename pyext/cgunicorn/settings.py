@@ -431,6 +431,18 @@ _ROWS = (
         check=check_environment,
     ),
     Setting(
+        "pidfile",
+        SERVER_MECHANICS,
+        STR,
+        None,
+        "The file that holds the pid of the master",
+        "Not set, there is none. A relative path counts from chdir. The server does not start while"
+        " the file names another process that lives; a reload writes it anew.",
+        flags=("-p", "--pid"),
+        meta="FILE",
+        default_text="none",
+    ),
+    Setting(
         "worker_tmp_dir",
         SERVER_MECHANICS,
         STR,

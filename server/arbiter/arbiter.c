@@ -6,6 +6,7 @@
 #include "server/arbiter/arbiter.h"
 
 #include "server/arbiter/listening.h"
+#include "server/arbiter/pidfile.h"
 #include "server/arbiter/pool.h"
 #include "server/arbiter/reload.h"
 #include "server/arbiter/signals.h"
@@ -26,6 +27,7 @@ enum stop { STOP_NO, STOP_GRACEFUL, STOP_QUICK };
 struct arbiter {
     struct cg_pool pool;
     struct cg_reload reload;
+    struct cg_pidfile pidfile;
     enum stop stop;
     int exit_code;
     const char *reason; /* why it stops, when nobody asked; static */
@@ -141,9 +143,12 @@ static bool wait_second(void *ctx) {
 /* 0; -EINTR when a signal said to stop; or -errno after logging why. */
 static int start(struct arbiter *a, const struct cg_settings *settings) {
     cg_log(CG_LOG_INFO, "Starting cgunicorn %s", CG_VERSION);
+    int rc = cg_pidfile_create(&a->pidfile, settings->pidfile);
+    if (rc < 0)
+        return rc;
     struct cg_patience patience = {wait_second, a};
     struct cg_listeners listeners;
-    int rc = cg_listening_open(settings, NULL, &patience, &listeners);
+    rc = cg_listening_open(settings, NULL, &patience, &listeners);
     if (rc < 0)
         return rc;
     a->pool.current = cg_pool_add(&a->pool, settings, false, listeners);
@@ -181,6 +186,14 @@ static void excuse_if_late(struct arbiter *a, uint64_t due_us) {
         cg_pool_excuse(&a->pool, now_us - due_us, now_us);
 }
 
+/* A turn of the reload; a new generation that takes over brings its pidfile. */
+static void turn_reload(struct arbiter *a, uint64_t now_us) {
+    const struct cg_generation *before = a->pool.current;
+    cg_reload_turn(&a->reload, &a->pool, now_us);
+    if (a->pool.current != before)
+        cg_pidfile_move(&a->pidfile, a->pool.current->settings->pidfile);
+}
+
 /* True in a child whose worker_main has returned *ret_exit_code. */
 static bool serve(struct arbiter *a, int *ret_exit_code) {
     for (;;) {
@@ -189,7 +202,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
         reap(a, now_us);
         cg_pool_look(&a->pool, now_us);
         if (a->stop == STOP_NO)
-            cg_reload_turn(&a->reload, &a->pool, now_us);
+            turn_reload(a, now_us);
         if (cg_pool_match(&a->pool, cg_clock_us(), ret_exit_code))
             return true;
         if (a->stop != STOP_NO && cg_list_empty(&a->pool.procs))
@@ -228,5 +241,6 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
         cg_signals_restore();
     }
     cg_pool_done(&a.pool);
+    cg_pidfile_remove(&a.pidfile);
     return result;
 }

@@ -17,6 +17,7 @@
 #include "server/base/assert.h"
 #include "server/base/clock.h"
 #include "server/base/fd.h"
+#include "server/base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,18 +88,6 @@ static size_t write_pieces(int fd, struct iovec *iov, int n) {
     return total;
 }
 
-/* The path as it will still be understood after a chdir. Heap, or NULL. */
-static char *stable_path(const char *path) {
-    if (path[0] == '/' || strcmp(path, "-") == 0)
-        return strdup(path);
-    char *folder = getcwd(NULL, 0);
-    char *joined = NULL;
-    if (folder && asprintf(&joined, "%s/%s", folder, path) < 0)
-        joined = NULL;
-    free(folder);
-    return joined;
-}
-
 /* A descriptor of our own, past the standard streams so that redirecting those never hits it.
  * A closed standard stream is /dev/null. */
 static int open_path(const char *path, int stream) {
@@ -132,7 +121,7 @@ static int target_init(struct target *t, const char *path, int stream) {
         return 0;
     if (!path[0])
         return -ENOENT;
-    t->path = stable_path(path);
+    t->path = strcmp(path, "-") == 0 ? strdup(path) : cg_path_absolute(path);
     if (!t->path)
         return -ENOMEM;
     t->fd = open_path(t->path, stream);

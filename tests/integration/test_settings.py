@@ -51,6 +51,7 @@ GUNICORN = {
     "worker_tmp_dir": ("--worker-tmp-dir", None),
     "proxy_protocol": ("--proxy-protocol", "off"),
     "proxy_allow_ips": ("--proxy-allow-from", "127.0.0.1,::1"),
+    "pidfile": ("-p --pid", None),
     "umask": ("-m --umask", 0),
     "tmp_upload_dir": ("", None),
     "pythonpath": ("--pythonpath", None),
