@@ -5,6 +5,7 @@
  * only state is the module's (state.h).
  */
 #include "pyext/app_wsgi.h"
+#include "pyext/heritage.h"
 #include "pyext/runtime.h"
 #include "pyext/settings.h"
 
@@ -43,27 +44,33 @@ static int check_main_thread(void) {
     return rc;
 }
 
+/* The exit code; settings and logs are the caller's. */
+static int serve(struct cg_host *host, const struct cg_settings *settings,
+                 const struct cg_heritage_text *heritage) {
+    struct cg_worker_app app = {.app = &cg_wsgi_app, .ctx = &host->wsgi};
+    cg_host_flush();
+    struct cg_arbiter_result result =
+        cg_arbiter_run(settings, heritage, &cg_python_runtime, host, cg_worker_main, &app);
+    cg_host_done(host);
+    return result.exit_code;
+}
+
 static PyObject *module_run(PyObject *module, PyObject *args) {
-    PyObject *config, *runtime;
-    if (!PyArg_ParseTuple(args, "OO:run", &config, &runtime))
+    PyObject *config, *runtime, *inherited, *result = NULL, *texts = NULL;
+    struct cg_heritage_text heritage;
+    if (!PyArg_ParseTuple(args, "OOO!:run", &config, &runtime, &PyDict_Type, &inherited))
         return NULL;
     if (check_main_thread() < 0)
         return NULL;
     struct cg_settings *settings = cg_settings_new(config);
-    if (!settings)
-        return NULL;
-    if (open_logs(settings) < 0) {
-        cg_settings_free(settings);
-        return NULL;
+    if (settings && cg_heritage_read(inherited, &heritage, &texts) == 0 &&
+        open_logs(settings) == 0) {
+        struct cg_host host = {.state = PyModule_GetState(module), .runtime = runtime};
+        result = PyLong_FromLong(serve(&host, settings, &heritage));
     }
-    struct cg_host host = {.state = PyModule_GetState(module), .runtime = runtime};
-    struct cg_worker_app app = {.app = &cg_wsgi_app, .ctx = &host.wsgi};
-    cg_host_flush();
-    struct cg_arbiter_result result =
-        cg_arbiter_run(settings, &cg_python_runtime, &host, cg_worker_main, &app);
-    cg_host_done(&host);
+    Py_XDECREF(texts);
     cg_settings_free(settings);
-    return PyLong_FromLong(result.exit_code);
+    return result;
 }
 
 /* "http://127.0.0.1:8000", as the listener will be called once it is open. */
@@ -164,6 +171,7 @@ static int add_constants(PyObject *module, const struct cg_state *state) {
         {"llhttp_version", PyUnicode_FromString(cg_parser_llhttp_version())},
         {"libuv_version", PyUnicode_FromString(cg_worker_libuv_version())},
         {"setting_fields", cg_settings_fields()},
+        {"inherited_variables", cg_heritage_variables()},
         {"ErrorStream", cg_py_ref(state->error_stream_type)},
         {"FileWrapper", cg_py_ref(state->file_wrapper_type)},
         {"ClientDisconnected", cg_py_ref(state->client_disconnected)},
@@ -200,7 +208,8 @@ static void module_free(void *module) {
 
 static PyMethodDef module_methods[] = {
     {"run", module_run, METH_VARARGS,
-     "run(settings, runtime, /) -> int: serves; the exit code, in the arbiter and in each worker."},
+     "run(settings, runtime, inherited, /) -> int: serves; the exit code, in the arbiter and in "
+     "each worker."},
     {"parse_bind", module_parse_bind, METH_VARARGS,
      "parse_bind(text, /) -> str: the display name of a bind string; ValueError when it is none."},
     {"check_allow", module_check_allow, METH_VARARGS,

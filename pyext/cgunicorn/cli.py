@@ -17,6 +17,7 @@ from cgunicorn import _cgunicorn
 from cgunicorn.config import Invocation, Layer
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.kinds import BOOL, LIST, Setting
+from cgunicorn.reexec import take_inherited
 from cgunicorn.runtime import Runtime
 from cgunicorn.settings import SECTIONS, SETTINGS
 
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     code, in the master and in each worker process."""
     try:
         open_standard_streams()
+        inherited = take_inherited(os.environ)
         runtime = Runtime(invocation(sys.argv[1:] if argv is None else argv))
         for warning in runtime.config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if runtime.config.print_config or runtime.config.check_config:
             return _preload(runtime)
         failed = runtime.config.preload_app and _preload(runtime)
-        return failed or _run(runtime)
+        return failed or _run(runtime, inherited)
     except ConfigError as error:
         return _complain(str(error), error.details)
     except KeyboardInterrupt:
@@ -56,9 +58,9 @@ def _preload(runtime: Runtime) -> int:
     return 0
 
 
-def _run(runtime: Runtime) -> int:
+def _run(runtime: Runtime, inherited: dict[str, str]) -> int:
     try:
-        return _cgunicorn.run(runtime.config, runtime)
+        return _cgunicorn.run(runtime.config, runtime, inherited)
     except OSError as error:
         return _complain(f"Can't open the log {error.filename!r}: {error.strerror}.")
 

@@ -19,8 +19,9 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-enum { RETRY_US = 1000000, LATE_US = 1000000 };
+enum { RETRY_US = 1000000, LATE_US = 1000000, SENTENCE_MAX = 512 };
 
 enum stop { STOP_NO, STOP_GRACEFUL, STOP_QUICK };
 
@@ -141,14 +142,22 @@ static bool wait_second(void *ctx) {
 }
 
 /* 0; -EINTR when a signal said to stop; or -errno after logging why. */
-static int start(struct arbiter *a, const struct cg_settings *settings) {
+static int start(struct arbiter *a, const struct cg_settings *settings,
+                 const struct cg_heritage_text *text) {
     cg_log(CG_LOG_INFO, "Starting cgunicorn %s", CG_VERSION);
-    int rc = cg_pidfile_create(&a->pidfile, settings->pidfile);
+    struct cg_heritage heritage;
+    char sentence[SENTENCE_MAX];
+    int rc = cg_heritage_parse(text, getpid(), &heritage, sentence, sizeof(sentence));
+    if (rc < 0) {
+        cg_log(CG_LOG_ERROR, "%s", sentence);
+        return rc;
+    }
+    rc = cg_pidfile_create(&a->pidfile, settings->pidfile);
     if (rc < 0)
         return rc;
     struct cg_patience patience = {wait_second, a};
     struct cg_listeners listeners;
-    rc = cg_listening_open(settings, NULL, &patience, &listeners);
+    rc = cg_listening_open(settings, &heritage, &patience, &listeners);
     if (rc < 0)
         return rc;
     a->pool.current = cg_pool_add(&a->pool, settings, false, listeners);
@@ -220,6 +229,7 @@ static void log_end(const struct arbiter *a) {
 }
 
 struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
+                                        const struct cg_heritage_text *heritage,
                                         const struct cg_runtime *runtime, void *rt,
                                         cg_worker_main_fn worker_main, void *ctx) {
     struct cg_arbiter_result result = {CG_EXIT_ERROR, false};
@@ -230,7 +240,7 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
         return result;
     }
     cg_signals_install(a.pool.wake_fds[1]);
-    rc = start(&a, settings);
+    rc = start(&a, settings, heritage);
     if (rc == 0)
         result.in_child = serve(&a, &result.exit_code);
     if (!result.in_child) {

@@ -8,16 +8,18 @@
 #define CG_ARBITER_ARBITER_H
 
 #include "server/arbiter/child.h"
+#include "server/arbiter/heritage.h"
 
 struct cg_arbiter_result {
     int exit_code;
     bool in_child; /* true: this is a worker process whose worker_main has returned */
 };
 
-/* Runs until told to stop. settings must outlive the call (a reload's are handled through the
- * runtime). ctx is passed to every worker. Logs must be open. Signal dispositions are restored
- * before it returns in the parent. */
+/* Runs until told to stop. settings and heritage must outlive the call (a reload's settings are
+ * handled through the runtime). ctx is passed to every worker. Logs must be open. Signal
+ * dispositions are restored before it returns in the parent. */
 struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
+                                        const struct cg_heritage_text *heritage,
                                         const struct cg_runtime *runtime, void *rt,
                                         cg_worker_main_fn worker_main, void *ctx);
 

@@ -7,6 +7,7 @@
 #include "server/base/buf.h"
 #include "server/base/log.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,8 @@ static const char *failure_text(const struct cg_bind *bind, int error) {
         return "a file that is no socket is in the way";
     if (bind->kind == CG_BIND_FD && error == EBADF)
         return "nothing was passed on at this number";
+    if (bind->kind == CG_BIND_FD && error == ENOTSOCK)
+        return "it is no socket";
     if (bind->kind == CG_BIND_FD && error == EINVAL)
         return "it is no stream socket that listens";
     return strerror(error);
@@ -94,46 +97,161 @@ static int open_one(struct cg_listener *l, const struct cg_bind *bind,
     return -EADDRINUSE;
 }
 
-/* Adds one address to the list, whose array has room for it. */
-static int add(struct cg_listeners *to, const char *text, const struct cg_settings *settings,
-               const struct cg_listeners *shared, const struct cg_patience *patience) {
-    struct cg_bind bind;
+static int parse(const char *text, struct cg_bind *ret_bind) {
     char reason[REASON_MAX];
-    int rc = cg_bind_parse(text, &bind, reason, sizeof(reason));
-    if (rc < 0) {
+    int rc = cg_bind_parse(text, ret_bind, reason, sizeof(reason));
+    if (rc < 0)
         cg_log(CG_LOG_ERROR, "%s", reason);
-        return rc;
-    }
+    return rc;
+}
+
+/* Adds one address to the list, whose array has room for it. */
+static int add(struct cg_listeners *to, const struct cg_bind *bind,
+               const struct cg_settings *settings, const struct cg_listeners *shared,
+               const struct cg_patience *patience) {
     /* An address given twice is not shared twice, but fails as in use. */
-    const struct cg_listener *known = find(to, &bind) ? NULL : find(shared, &bind);
+    const struct cg_listener *known = find(to, bind) ? NULL : find(shared, bind);
+    int rc = 0;
     if (known)
         to->at[to->n] = *known;
     else
-        rc = open_one(&to->at[to->n], &bind, settings, patience);
+        rc = open_one(&to->at[to->n], bind, settings, patience);
     if (rc == 0)
         to->n++;
     return rc;
 }
 
-int cg_listening_open(const struct cg_settings *settings, const struct cg_listeners *shared,
-                      const struct cg_patience *patience, struct cg_listeners *ret_listeners) {
+static size_t count_binds(const struct cg_settings *settings) {
     size_t n = 0;
     while (settings->bind && settings->bind[n])
         n++;
-    struct cg_listeners listeners = {calloc(n + 1, sizeof(struct cg_listener)), 0};
-    if (!listeners.at) {
-        cg_log(CG_LOG_ERROR, "Can't listen: %s", strerror(ENOMEM));
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int rc = add(&listeners, settings->bind[i], settings, shared, patience);
-        if (rc < 0) {
-            cg_listening_close(&listeners, shared);
+    return n;
+}
+
+static int make_list(size_t room_n, struct cg_listeners *ret_listeners) {
+    *ret_listeners =
+        (struct cg_listeners){calloc(room_n + 1, sizeof(struct cg_listener)), 0, false};
+    if (ret_listeners->at)
+        return 0;
+    cg_log(CG_LOG_ERROR, "Can't listen: %s", strerror(ENOMEM));
+    return -ENOMEM;
+}
+
+/* Adds the binds that are descriptors, or those that are not. */
+static int add_binds(struct cg_listeners *to, const struct cg_settings *settings, bool fds,
+                     const struct cg_listeners *shared, const struct cg_patience *patience) {
+    for (size_t i = 0, n = count_binds(settings); i < n; i++) {
+        struct cg_bind bind;
+        int rc = parse(settings->bind[i], &bind);
+        /* A descriptor may be in the heritage as well. */
+        if (rc == 0 && (bind.kind == CG_BIND_FD) == fds && !(fds && find(to, &bind)))
+            rc = add(to, &bind, settings, shared, patience);
+        if (rc < 0)
             return rc;
-        }
     }
-    *ret_listeners = listeners;
     return 0;
+}
+
+static int add_heritage(struct cg_listeners *to, const struct cg_settings *settings,
+                        const struct cg_heritage *heritage) {
+    for (int i = 0; i < heritage->fds_n; i++) {
+        struct cg_bind bind = {.kind = CG_BIND_FD, .fd = heritage->fds[i]};
+        int rc = add(to, &bind, settings, NULL, NULL);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Whether a socket is what the bind would make. A host name may stand for any address. */
+static bool satisfies(const struct cg_listener *l, const struct cg_bind *bind) {
+    const char *host = bind->host[0] ? bind->host : "0.0.0.0";
+    struct in6_addr ignored;
+    bool is_name = inet_pton(AF_INET, host, &ignored) != 1 && !strchr(host, ':');
+    switch (bind->kind) {
+    case CG_BIND_FD:
+        return l->fd == bind->fd;
+    case CG_BIND_UNIX:
+        return l->local.family == CG_FAMILY_UNIX && strcmp(l->local.host, bind->path) == 0;
+    case CG_BIND_TCP:
+        return l->local.family != CG_FAMILY_UNIX &&
+               (bind->port == 0 || bind->port == l->local.port) &&
+               (is_name || strcmp(l->local.host, host) == 0);
+    }
+    return false;
+}
+
+/* Inherited sockets take the places of the binds: one that an old master opened for a bind of ours
+ * belongs to it from now on, as if we had opened it. Says which binds are left without. */
+static int match_binds(struct cg_listeners *listeners, const struct cg_settings *settings) {
+    for (size_t i = 0, n = count_binds(settings); i < n; i++) {
+        struct cg_bind bind;
+        int rc = parse(settings->bind[i], &bind);
+        if (rc < 0)
+            return rc;
+        struct cg_listener *found = NULL;
+        for (size_t k = 0; k < listeners->n && !found; k++)
+            if (listeners->at[k].bind.kind == CG_BIND_FD && satisfies(&listeners->at[k], &bind))
+                found = &listeners->at[k];
+        if (!found)
+            cg_log(CG_LOG_INFO, "Sockets were passed on, so the bind %s is not used",
+                   settings->bind[i]);
+        else if (!listeners->fixed)
+            found->bind = bind;
+    }
+    return 0;
+}
+
+int cg_listening_open(const struct cg_settings *settings, const struct cg_heritage *heritage,
+                      const struct cg_patience *patience, struct cg_listeners *ret_listeners) {
+    struct cg_listeners listeners;
+    int rc = make_list(count_binds(settings) + (size_t)heritage->fds_n, &listeners);
+    if (rc < 0)
+        return rc;
+    listeners.fixed = heritage->from == CG_HERITAGE_MANAGER;
+    rc = add_heritage(&listeners, settings, heritage);
+    if (rc == 0)
+        rc = add_binds(&listeners, settings, true, NULL, NULL);
+    if (rc == 0 && listeners.n > 0)
+        rc = match_binds(&listeners, settings);
+    else if (rc == 0)
+        rc = add_binds(&listeners, settings, false, NULL, patience);
+    if (rc < 0)
+        cg_listening_close(&listeners, NULL);
+    else
+        *ret_listeners = listeners;
+    return rc;
+}
+
+static bool same_binds(const struct cg_settings *a, const struct cg_settings *b) {
+    size_t n = count_binds(a);
+    bool same = n == count_binds(b);
+    for (size_t i = 0; i < n && same; i++)
+        same = strcmp(a->bind[i], b->bind[i]) == 0;
+    return same;
+}
+
+int cg_listening_renew(const struct cg_settings *settings, const struct cg_settings *old_settings,
+                       const struct cg_listeners *old, struct cg_listeners *ret_listeners) {
+    struct cg_listeners listeners;
+    bool keeps = old->fixed || same_binds(settings, old_settings);
+    int rc = make_list(keeps ? old->n : count_binds(settings), &listeners);
+    if (rc < 0)
+        return rc;
+    listeners.fixed = old->fixed;
+    if (keeps) {
+        memcpy(listeners.at, old->at, old->n * sizeof(*old->at));
+        listeners.n = old->n;
+    } else {
+        rc = add_binds(&listeners, settings, true, old, NULL);
+        if (rc == 0 && listeners.n == 0)
+            rc = add_binds(&listeners, settings, false, old, NULL);
+    }
+    if (rc < 0)
+        cg_listening_close(&listeners, old);
+    else
+        *ret_listeners = listeners;
+    return rc;
 }
 
 static bool has(const struct cg_listeners *listeners, int fd) {
@@ -155,7 +273,21 @@ void cg_listening_close(struct cg_listeners *listeners, const struct cg_listener
         if (!has(kept, listeners->at[i].fd))
             cg_listener_close(&listeners->at[i]);
     free(listeners->at);
-    *listeners = (struct cg_listeners){NULL, 0};
+    *listeners = (struct cg_listeners){NULL, 0, false};
+}
+
+void cg_listening_claim(struct cg_listeners *listeners) {
+    for (size_t i = 0; i < listeners->n; i++) {
+        struct cg_listener *l = &listeners->at[i];
+        /* One whose file has gone has none to unlink. */
+        if (l->bind.kind == CG_BIND_UNIX && l->bind.path[0] != '@' && l->creator == 0)
+            (void)cg_listener_claim(l);
+    }
+}
+
+void cg_listening_disown(struct cg_listeners *listeners) {
+    for (size_t i = 0; i < listeners->n; i++)
+        listeners->at[i].creator = 0;
 }
 
 void cg_listening_log(const struct cg_listeners *listeners) {

@@ -33,7 +33,8 @@ static void begin(struct cg_pool *p) {
     }
     open_logs(settings);
     struct cg_listeners listeners;
-    if (cg_listening_open(settings, &p->current->listeners, NULL, &listeners) < 0) {
+    if (cg_listening_renew(settings, p->current->settings, &p->current->listeners, &listeners) <
+        0) {
         fail(p, "the new addresses can't be had");
         goto give_back;
     }

@@ -183,11 +183,12 @@ static int clear_path(const struct cg_bind *bind, const struct sockaddr_un *addr
     }
 }
 
-/* Remembers which file bind() made, for cg_listener_close(). */
-static int claim_file(struct cg_listener *l) {
+int cg_listener_claim(struct cg_listener *l) {
     struct stat st;
     if (lstat(l->bind.path, &st) < 0)
         return -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -ENOTSOCK;
     l->creator = getpid();
     l->dev = st.st_dev;
     l->ino = st.st_ino;
@@ -207,7 +208,7 @@ static int open_unix(struct cg_listener *l, int backlog, int file_umask) {
     rc = bind(l->fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
     umask(old);
     if (rc == 0 && !is_abstract(&l->bind))
-        rc = claim_file(l);
+        rc = cg_listener_claim(l);
     if (rc == 0 && listen(l->fd, backlog) < 0)
         rc = -errno;
     return rc;

@@ -24,6 +24,7 @@ struct cg_listener {
 struct cg_listeners {
     struct cg_listener *at;
     size_t n;
+    bool fixed; /* a service manager's: no setting changes them */
 };
 
 /* Opens one: non-blocking, close-on-exec, listening. 0 or -errno; cg_listener_close() is harmless
@@ -39,6 +40,10 @@ struct cg_listeners {
  *       -EINVAL when it is no listening stream socket; it stays open then. */
 int cg_listener_open(struct cg_listener *l, const struct cg_bind *bind, int backlog,
                      int file_umask);
+
+/* Makes this process the one that unlinks the file of an inherited unix socket. 0, or -errno when
+ * there is no such file: -ENOTSOCK when it is not a socket. */
+int cg_listener_claim(struct cg_listener *l);
 
 /* How many clients wait to be accepted; `most` where the system cannot tell. */
 int64_t cg_listener_waiting(const struct cg_listener *l, int64_t most);

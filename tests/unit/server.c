@@ -162,7 +162,7 @@ static void run_server(struct server *s) {
     if (s->script.prepare)
         s->script.prepare();
     struct cg_arbiter_result result =
-        cg_arbiter_run(&s->settings, &runtime, &s->script, live, &s->script);
+        cg_arbiter_run(&s->settings, &s->heritage, &runtime, &s->script, live, &s->script);
     if (!result.in_child) {
         struct sigaction restored;
         sigaction(SIGTERM, NULL, &restored);

@@ -9,6 +9,7 @@
 
 #include "tests/unit/test.h"
 
+#include "server/arbiter/heritage.h"
 #include "server/settings/settings.h"
 
 #include <sys/types.h>
@@ -40,6 +41,7 @@ struct server {
     char log_path[96];
     char address[96], other_address[96]; /* bind strings of unix sockets in the folder */
     const char *bind[2], *other_bind[2];
+    struct cg_heritage_text heritage;
     struct cg_settings settings; /* two workers that serve; tag 1 */
     struct script script;
     pid_t pid;

@@ -216,7 +216,7 @@ static void make_surroundings(void) {
 
 static int serve(void) {
     struct cg_worker_app worker_app = {&app, NULL};
-    struct cg_listeners all = {listeners, 2};
+    struct cg_listeners all = {listeners, 2, false};
     struct cg_child child = {
         .settings = &rig.settings,
         .listeners = &all,
