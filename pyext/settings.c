@@ -2,7 +2,7 @@
  *
  * Settings: a configuration's dict to a struct and back to nothing. The table settings.def drives
  * it; what the values mean and whether they are in range was checked by
- * pyext/cgunicorn/settings.py. No state.
+ * pyext/cgunicorn/settings/. No state.
  */
 #include "pyext/settings.h"
 

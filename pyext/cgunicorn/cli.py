@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from cgunicorn import _cgunicorn
-from cgunicorn.config import Invocation, Layer
+from cgunicorn.config import ArgumentsLayer, Invocation
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
-from cgunicorn.kinds import BOOL, LIST, Setting
 from cgunicorn.reexec import take_inherited
 from cgunicorn.runtime import Runtime
-from cgunicorn.settings import SECTIONS, SETTINGS
+from cgunicorn.settings import SECTIONS, SETTINGS, Setting
+from cgunicorn.settings.kinds import BOOL, INT, LIST, MODE
 
 #: The first that is set counts, the other is ignored.
 ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
@@ -128,10 +128,11 @@ def invocation(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     """What the user asked for, here and in the environment. SystemExit(2) after a message on
     standard error for a wrong command line."""
     app_spec, values = _parse(argv)
-    layers = [Layer("the command line", values)]
+    layers = [ArgumentsLayer("the command line", values)]
     variable = next((v for v in ARGUMENT_VARIABLES if v in environ), None)
     if variable:
-        layers.insert(0, Layer(variable, _parse(_split(environ[variable], variable), variable)[1]))
+        values = _parse(_split(environ[variable], variable), variable)[1]
+        layers.insert(0, ArgumentsLayer(variable, values))
     return Invocation(app_spec, tuple(layers), dict(environ), start_directory(environ))
 
 
@@ -168,12 +169,12 @@ def _parse(args: Sequence[str], variable: str = "") -> tuple[str | None, dict[st
 
 def build_parser() -> _Parser:
     """The command line, from the settings table."""
-    only = ", ".join(s.name for s in SETTINGS.values() if s.config_file_only)
+    only = ", ".join(s.name for s in SETTINGS.values() if not s.flags)
     parser = _Parser(
         prog="cgunicorn",
         usage="%(prog)s [OPTIONS] [APP]",
         description="Serves a WSGI application. APP is MODULE, MODULE:NAME or MODULE:FACTORY(...).",
-        epilog=f"In a configuration file only: {only}.",
+        epilog=f"By configuration file or environment variable only: {only}.",
         formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
     )
@@ -188,9 +189,7 @@ def build_parser() -> _Parser:
 
 
 def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
-    default = _default_text(setting)
-    help_line = f"{setting.help} [{default}]" if default else setting.help
-    help_line = help_line.replace("%", "%%")
+    help_line = _help_line(setting)
     if setting.kind is BOOL:
         group.add_argument(
             *setting.flags,
@@ -213,7 +212,7 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
 
 
 def _argument_type(setting: Setting) -> Callable[[str], object]:
-    if setting.kind.c_type != "int":
+    if setting.kind not in (INT, MODE):
         return str
 
     def parse(text: str) -> object:
@@ -223,6 +222,13 @@ def _argument_type(setting: Setting) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
 
     return parse
+
+
+def _help_line(setting: Setting) -> str:
+    if setting.instead:
+        return argparse.SUPPRESS
+    default = _default_text(setting)
+    return (f"{setting.help} [{default}]" if default else setting.help).replace("%", "%%")
 
 
 def _default_text(setting: Setting) -> str:

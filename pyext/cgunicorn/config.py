@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """From what the user said to one immutable Config.
 
-Weakest first: the defaults (some with an environment variable: PORT, WEB_CONCURRENCY,
-FORWARDED_ALLOW_IPS, SENDFILE), the config file, CGUNICORN_CMD_ARGS or else GUNICORN_CMD_ARGS, the
-command line. Only one config file and only one of the two variables is read. Every value of every
-layer is validated, also one that a stronger layer overrides. Nothing is kept here: a reload starts
-from the same Invocation.
+Weakest first: the defaults (some with an environment variable of Gunicorn's: PORT, WEB_CONCURRENCY,
+FORWARDED_ALLOW_IPS, SENDFILE), the config file, the variables CGUNICORN_<NAME>, CGUNICORN_CMD_ARGS
+or else GUNICORN_CMD_ARGS, the command line. Only one config file and only one of the two
+..._CMD_ARGS is read. Every value of every layer is validated, also one that a stronger layer
+overrides. Nothing is kept here: a reload starts from the same Invocation.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ from __future__ import annotations
 import difflib
 import os
 import reprlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any
+from types import ModuleType
+from typing import Any, NoReturn
 
-from cgunicorn import _cgunicorn
-from cgunicorn.errors import ConfigError, user_traceback
-from cgunicorn.gunicorn_names import NAMES, SAFETY_NAMES
-from cgunicorn.imports import NoSuchModuleError, import_module
-from cgunicorn.settings import SETTINGS
-
-DEFAULT_FILES = ("cgunicorn.conf.py", "gunicorn.conf.py")
+from cgunicorn import _cgunicorn, config_file
+from cgunicorn.errors import ConfigError
+from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
 
 #: Seconds; why so many is said where the setting is declared.
 ASYNC_KEEPALIVE = 75
@@ -46,6 +41,24 @@ class Layer:
     source: str
     values: Mapping[str, object]
 
+    def place(self, name: str) -> str:
+        """Where exactly the value of a setting was given, for a message."""
+        return self.source
+
+
+class FileLayer(Layer):
+    """The global variables of a config file."""
+
+    def place(self, name: str) -> str:
+        return config_file.place(self.source, self.values, name)
+
+
+class ArgumentsLayer(Layer):
+    """What flags gave."""
+
+    def place(self, name: str) -> str:
+        return f"{self.source}, {'/'.join(SETTINGS[name].flags)}"
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -53,7 +66,7 @@ class Invocation:
     started in, `arguments` are the layers of CMD_ARGS and of the command line."""
 
     app_spec: str | None
-    arguments: tuple[Layer, ...]
+    arguments: tuple[ArgumentsLayer, ...]
     environ: Mapping[str, str]
     directory: str
 
@@ -90,23 +103,29 @@ class Config:
 
     def for_c(self) -> dict[str, object]:
         """What _cgunicorn.run() takes. An int that is not set is 0 there, which means off."""
-        values: dict[str, object] = {}
-        for name, c_type in _cgunicorn.setting_fields:
-            value = _plain(getattr(self, name))
-            if isinstance(value, dict):
-                value = [f"{k}:{v}" for k, v in value.items()]
-            values[name] = 0 if value is None and c_type == "int" else value
-        return values
+        return {name: _for_c(getattr(self, name), t) for name, t in _cgunicorn.setting_fields}
 
     def __str__(self) -> str:
         """The lines of --print-config."""
         width = max(map(len, SETTINGS))
-        return "\n".join(f"{n:{width}} = {_plain(getattr(self, n))}" for n in sorted(SETTINGS))
+        return "\n".join(f"{n:{width}} = {_printed(getattr(self, n))}" for n in sorted(SETTINGS))
 
 
-def _plain(value: object) -> object:
+def _for_c(value: object, c_type: str) -> object:
+    if value is None and c_type == "int":
+        return 0
+    if isinstance(value, Mapping):
+        return [f"{k}:{v}" for k, v in value.items()]
+    if isinstance(value, tuple):
+        return ",".join(value) if c_type == "str" else list(value)
+    return value
+
+
+def _printed(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
+    if callable(value):
+        return f"<{getattr(value, '__qualname__', type(value).__qualname__)}()>"
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -114,67 +133,55 @@ def load(invocation: Invocation) -> Config:
     """Resolves the configuration and runs the config file for it. To be called in the folder that
     the server was started in. ConfigError."""
     location = _file_location(invocation)
-    namespace = _read_file(location) if location else {}
-    _check_safety(location or "", namespace)
-    given = {n: v for n, v in namespace.items() if n in SETTINGS and n != "config"}
+    file = FileLayer(location or "", _without_modules(location) if location else {})
     layers = [
         *_default_layers(invocation),
-        Layer(location or "", given),
+        file,
+        *_variable_layers(invocation.environ),
         *invocation.arguments,
     ]
     values, sources = _fold(layers)
-    _follow_worker_class(values)
-    values["config"] = location
-    values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
     app_spec = invocation.app_spec or values["wsgi_app"]
     if not app_spec:
         raise ConfigError("No application module specified.")
-    return Config(values, sources, app_spec, tuple(_warnings(location or "", namespace)))
+    values["config"] = location
+    values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
+    _follow_others(values, app_spec)
+    warnings = (
+        *_file_warnings(file),
+        *_variable_warnings(invocation.environ),
+        *_effect_warnings(values, sources),
+    )
+    return Config(values, sources, app_spec, warnings)
+
+
+def _without_modules(location: str) -> dict[str, object]:
+    """The variables of a config file. A module is no value: `import syslog` sets nothing."""
+    variables = config_file.read_file(location)
+    return {n: v for n, v in variables.items() if not isinstance(v, ModuleType)}
 
 
 def _default_layers(invocation: Invocation) -> Iterator[Layer]:
     defaults = {name: row.default for name, row in SETTINGS.items()}
-    yield Layer("the default", {**defaults, "chdir": invocation.directory})
+    ours = {"chdir": invocation.directory, "user": os.geteuid(), "group": os.getegid()}
+    yield Layer("the default", {**defaults, **ours})
     for name, row in SETTINGS.items():
         text = invocation.environ.get(row.env, "") if row.env else ""
         if text:
             yield Layer(f"the environment variable {row.env}", {name: row.from_env(text)})
 
 
-def _fold(layers: list[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The strongest value of each setting and its source. None leaves what was there."""
-    values: dict[str, Any] = dict.fromkeys(SETTINGS)
-    sources = dict.fromkeys(SETTINGS, layers[0].source)
-    for layer in layers:
-        for name, value in layer.values.items():
-            if value is None:
-                continue
-            try:
-                values[name] = SETTINGS[name].accept(value)
-            except ValueError as error:
-                raise ConfigError(
-                    f"Invalid value for {name}: {_shown(value)} (from {layer.source}): {error}"
-                ) from None
-            sources[name] = layer.source
-    return values, sources
-
-
-def _follow_worker_class(values: dict[str, Any]) -> None:
-    """What was not said, but follows from the worker class or decides about it."""
-    if values["worker_class"] == "sync" and values["threads"] > 1:
-        values["worker_class"] = "gthread"
-    if values["keepalive"] is None and values["worker_class"] != "sync":
-        values["keepalive"] = ASYNC_KEEPALIVE
-
-
-def _shown(value: object) -> str:
-    """A value for a message. A list with one item is most often a flag given once."""
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        value = value[0]
-    return _VALUE.repr(value)
-
-
-# The config file
+def _variable_layers(environ: Mapping[str, str]) -> Iterator[Layer]:
+    """Those of the variables CGUNICORN_<NAME>. An empty one is as good as none."""
+    for name, row in SETTINGS.items():
+        text = environ.get(row.variable, "")
+        if not text:
+            continue
+        source = f"the environment variable {row.variable}"
+        try:
+            yield Layer(source, {name: row.kind.from_text(text)})
+        except ValueError as error:
+            _refuse(name, text, source, error)
 
 
 def _file_location(invocation: Invocation) -> str | None:
@@ -182,77 +189,85 @@ def _file_location(invocation: Invocation) -> str | None:
         location = layer.values.get("config")
         if location:
             return str(location)
-    return next((name for name in DEFAULT_FILES if Path(name).exists()), None)
+    location = invocation.environ.get(SETTINGS["config"].variable)
+    return location or config_file.default_file()
 
 
-def _read_file(location: str) -> Mapping[str, object]:
-    """The global variables of a config file after it has run."""
-    try:
-        if location.startswith("python:"):
-            return vars(import_module(location[len("python:") :]))
-        return vars(_run_file(_path(location)))
-    except ConfigError:
-        raise
-    except NoSuchModuleError as error:
-        raise ConfigError(f"Failed to read config file: {error}.") from None
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise any
-        sentence = f"Failed to read config file: {location}"
-        raise ConfigError(sentence, user_traceback(error)) from None
+def _fold(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The strongest value of each setting and its source. None leaves what was there."""
+    values: dict[str, Any] = dict.fromkeys(SETTINGS)
+    sources: dict[str, str] = {}
+    for layer in layers:
+        for name, value in layer.values.items():
+            row = SETTINGS.get(name)
+            if row is None or (value is None and name in sources):
+                continue
+            try:
+                values[name] = None if value is None else row.accept(value)
+            except ValueError as error:
+                _refuse(name, value, layer.place(name), error)
+            sources[name] = layer.source
+    return values, sources
 
 
-def _path(location: str) -> str:
-    return location[len("file:") :] if location.startswith("file:") else location
+def _refuse(name: str, value: object, place: str, why: ValueError) -> NoReturn:
+    # A list with one item is most often a flag given once.
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    raise ConfigError(
+        f"Invalid value for {name}: {_VALUE.repr(value)} (from {place}): {why}"
+    ) from None
 
 
-def _run_file(path: str) -> ModuleType:
-    code = _compile(path)
-    module = ModuleType("__config__")
-    module.__file__ = path
-    sys.modules[module.__name__] = module
-    exec(code, vars(module))  # noqa: S102 - a config file is a program of the user
-    return module
+def _follow_others(values: dict[str, Any], app_spec: str) -> None:
+    """What was not said, but follows from something else that was."""
+    if values["worker_class"] == "sync" and values["threads"] > 1:
+        values["worker_class"] = "gthread"
+    if values["keepalive"] is None and values["worker_class"] != "sync":
+        values["keepalive"] = ASYNC_KEEPALIVE
+    if values["boot_timeout"] is None:
+        values["boot_timeout"] = values["timeout"]
+    if values["default_proc_name"] is None:
+        values["default_proc_name"] = app_spec
 
 
-def _compile(path: str) -> CodeType:
-    """From the file itself: Python's cache of compiled files goes by whole seconds and would hide
-    a second edit from a reload."""
-    try:
-        data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ConfigError(f"{path!r} doesn't exist.") from None
-    except OSError as error:
-        raise ConfigError(f"Failed to read config file: {path} ({error.strerror}).") from None
-    return compile(data, path, "exec", dont_inherit=True)
+# Warnings
 
 
-def _is_missing(name: str, value: object, names: frozenset[str]) -> bool:
-    """Whether one of these settings of Gunicorn is given a value that means anything."""
-    return name in names and name not in SETTINGS and bool(value)
+def _file_warnings(file: FileLayer) -> Iterator[str]:
+    """Names that look like settings misspelt. Constants and variables that stand beside the
+    setting they resemble are taken to be meant."""
+    if file.source and not config_file.has_python_extension(file.source):
+        yield f"{file.source}: configuration file should have a valid Python extension."
+    for name in file.values:
+        if name in SETTINGS or name.startswith("_"):
+            continue
+        meant = _similar(name, [n for n in SETTINGS if n not in file.values])
+        if meant:
+            yield f"{file.place(name)}: unknown setting {name!r}, did you mean {meant!r}?"
 
 
-def _check_safety(location: str, namespace: Mapping[str, object]) -> None:
-    for name, value in namespace.items():
-        if _is_missing(name, value, SAFETY_NAMES):
-            raise ConfigError(
-                f"{location}: this version has no setting {name!r}, and serving without it would be"
-                " less safe than asked for."
+def _variable_warnings(environ: Mapping[str, str]) -> Iterator[str]:
+    for variable in environ:
+        name = variable[len(VARIABLE_PREFIX) :].lower()
+        if not variable.startswith(VARIABLE_PREFIX) or name in SETTINGS:
+            continue
+        meant = _similar(name, [n for n, row in SETTINGS.items() if row.variable not in environ])
+        if meant:
+            yield (
+                f"unknown environment variable {variable!r}, did you mean"
+                f" {SETTINGS[meant].variable!r}?"
             )
 
 
-def _warnings(location: str, namespace: Mapping[str, object]) -> Iterator[str]:
-    """Settings of Gunicorn without effect here, and names that look like settings misspelt.
-    Constants, modules and variables that stand beside the setting they resemble are taken to be
-    meant."""
-    if location and not location.startswith("python:") and not location.endswith(".py"):
-        yield f"{location}: configuration file should have a valid Python extension."
-    for name, value in namespace.items():
-        if name in SETTINGS or name.startswith("_") or isinstance(value, ModuleType):
-            continue
-        if _is_missing(name, value, NAMES):
-            yield f"{location}: this version has no setting {name!r}, which has no effect."
-        if name in NAMES or name != name.lower():
-            continue
-        candidates = [n for n in SETTINGS if n not in namespace]
-        close = difflib.get_close_matches(name, candidates, n=1, cutoff=_LIKENESS)
-        if close:
-            yield f"{location}: unknown setting {name!r}, did you mean {close[0]!r}?"
+def _effect_warnings(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:
+    for name, row in SETTINGS.items():
+        if row.instead and values[name] != row.default:
+            yield f"{name} (from {sources[name]}) has no effect here: {row.instead}."
+
+
+def _similar(name: str, candidates: list[str]) -> str:
+    """The setting that a name may be meant for; empty where there is none."""
+    if name != name.lower():
+        return ""
+    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=_LIKENESS)), "")

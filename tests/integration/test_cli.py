@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cgunicorn
 import pytest
-from cgunicorn.settings import SECTIONS, SETTINGS
+from cgunicorn.settings import SECTIONS, SETTINGS, Setting
 from harness import run_command as run
 from harness import server_environment
 
@@ -37,11 +37,17 @@ def test_help_has_one_line_for_each_setting(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     for row in SETTINGS.values():
-        found = [line for line in lines if row.help in line]
         flags = ", ".join(row.flags)
-        assert [line.startswith(f"  {flags} ") for line in found] == [True] * bool(flags), row.name
+        found = [line for line in lines if flags and line.startswith(f"  {flags} ")]
+        assert [row.help in line for line in found] == [True] * shown(row), row.name
     headings = [line[:-1] for line in lines if re.fullmatch(r"\S.*:", line)]
-    assert [h for h in headings if h in SECTIONS] == list(SECTIONS)
+    sections = [s for s in SECTIONS if any(shown(r) for r in SETTINGS.values() if r.section == s)]
+    assert [h for h in headings if h in SECTIONS] == sections
+
+
+def shown(row: Setting) -> bool:
+    """Whether --help has a line for it: what has no effect stands in the documentation alone."""
+    return bool(row.flags) and not row.instead
 
 
 def test_print_config_is_sorted_and_padded(folder: Path) -> None:
@@ -125,25 +131,25 @@ def test_mistake_is_one_line_and_exit_code_1(folder: Path, args: list[str], sent
 
 
 @pytest.mark.parametrize(
-    ("name", "flag", "value", "reason"),
+    ("name", "flags", "value", "reason"),
     [
         ("chdir", "--chdir", "'nowhere'", "can't chdir to 'nowhere'."),
-        ("workers", "-w", "1001", "it must be an integer from 0 to 1000."),
+        ("workers", "-w/--workers", "1001", "it must be an integer from 0 to 1000."),
         (
             "worker_class",
-            "-k",
-            "'gevent'",
+            "-k/--worker-class",
+            "'mine.Worker'",
             "this version has the worker classes 'sync', 'async' and 'gthread'.",
         ),
-        ("raw_env", "-e", "'A'", "environment setting 'A' invalid, it must be NAME=VALUE."),
-        ("bind", "-b", "'a:zz'", "'zz' is not a valid port number."),
+        ("raw_env", "-e/--env", "'A'", "environment setting 'A' invalid, it must be NAME=VALUE."),
+        ("bind", "-b/--bind", "'a:zz'", "'zz' is not a valid port number."),
     ],
 )
 def test_wrong_value_is_one_line_and_exit_code_1(
-    folder: Path, name: str, flag: str, value: str, reason: str
+    folder: Path, name: str, flags: str, value: str, reason: str
 ) -> None:
-    done = run(folder, "app:app", flag, value.strip("'"))
-    told = f"Error: Invalid value for {name}: {value} (from the command line): {reason}\n"
+    done = run(folder, "app:app", flags.split("/")[0], value.strip("'"))
+    told = f"Error: Invalid value for {name}: {value} (from the command line, {flags}): {reason}\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
 
 
@@ -189,7 +195,7 @@ def test_warning_does_not_stop_anything(folder: Path) -> None:
     done = run(folder, "app:app", "--check-config")
     assert done.returncode == 0
     assert done.stderr == (
-        "Warning: gunicorn.conf.py: unknown setting 'worker_clas', did you mean 'worker_class'?\n"
+        "Warning: gunicorn.conf.py:1: unknown setting 'worker_clas', did you mean 'worker_class'?\n"
     )
 
 

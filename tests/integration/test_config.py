@@ -114,8 +114,8 @@ def test_wrong_value_is_refused_though_a_stronger_layer_overrides_it(folder: Pat
 @pytest.mark.parametrize(
     ("argv", "environ", "source"),
     [
-        (["-w", "1001"], {}, "the command line"),
-        ([], {"CGUNICORN_CMD_ARGS": "-w 1001"}, "CGUNICORN_CMD_ARGS"),
+        (["-w", "1001"], {}, "the command line, -w/--workers"),
+        ([], {"CGUNICORN_CMD_ARGS": "-w 1001"}, "CGUNICORN_CMD_ARGS, -w/--workers"),
         ([], {"WEB_CONCURRENCY": "1001"}, "the environment variable WEB_CONCURRENCY"),
     ],
 )
@@ -199,8 +199,8 @@ def test_none_in_a_file_leaves_the_default(folder: Path) -> None:
 def test_misspelt_setting_draws_a_warning(folder: Path) -> None:
     (folder / "gunicorn.conf.py").write_text("worker_clas = 'sync'\nmax_request = 1\nelse_ = 1")
     assert config().warnings == (
-        "gunicorn.conf.py: unknown setting 'worker_clas', did you mean 'worker_class'?",
-        "gunicorn.conf.py: unknown setting 'max_request', did you mean 'max_requests'?",
+        "gunicorn.conf.py:1: unknown setting 'worker_clas', did you mean 'worker_class'?",
+        "gunicorn.conf.py:2: unknown setting 'max_request', did you mean 'max_requests'?",
     )
 
 
@@ -330,7 +330,7 @@ def test_worker_of_an_older_generation_boots_as_its_configuration_says(
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        ("workers = 'many'", "Invalid value for workers: 'many' (from gunicorn.conf.py)"),
+        ("workers = 'many'", "Invalid value for workers: 'many' (from gunicorn.conf.py:2)"),
         ("raise KeyError('mine')", "KeyError: 'mine'"),
         ("raise SystemExit(1)", "SystemExit: 1"),
         ("chdir = 'nowhere'", "can't chdir to 'nowhere'"),

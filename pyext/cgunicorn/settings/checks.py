@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""The checks that single settings add to those of their kind. Each takes a value of the kind and
+returns the value to use; what it refuses is a ValueError whose text is a sentence for the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cgunicorn import _cgunicorn
+
+_CLASS_ALIASES = {
+    "gunicorn.workers.sync.SyncWorker": "sync",
+    "gunicorn.workers.gthread.ThreadWorker": "gthread",
+    "egg:gunicorn#sync": "sync",
+    "egg:gunicorn#gthread": "gthread",
+}
+
+#: What to do instead, by a word in the name of a worker class that is not here.
+_CLASSES_ELSEWHERE = {
+    "gevent": "use 'async' with --threads, which keeps thousands of clients with a few threads.",
+    "eventlet": "use 'async' with --threads, which keeps thousands of clients with a few threads.",
+    "tornado": "serve a Tornado application by Tornado itself, a WSGI application by 'async'.",
+    "asgi": "ASGI applications need an ASGI server, such as uvicorn or hypercorn.",
+    "uvicorn": "ASGI applications need an ASGI server, such as uvicorn or hypercorn.",
+}
+
+_NO_TLS = (
+    "this version does not speak TLS; let a proxy such as nginx end TLS in front of it, and take"
+    " this setting away."
+)
+
+
+def check_binds(binds: tuple[str, ...]) -> tuple[str, ...]:
+    if not binds:
+        raise ValueError("at least one address is needed.")
+    for bind in binds:
+        _cgunicorn.parse_bind(bind)
+    return binds
+
+
+def check_worker_class(value: str | type) -> str:
+    name = f"{value.__module__}.{value.__qualname__}" if isinstance(value, type) else value
+    name = _CLASS_ALIASES.get(name, name)
+    if name not in ("sync", "async", "gthread"):
+        raise ValueError(_why_no_worker_class(name))
+    return name
+
+
+def _why_no_worker_class(name: str) -> str:
+    for word, what in _CLASSES_ELSEWHERE.items():
+        if word in name.lower():
+            return f"this version has no such worker class: {what}"
+    return "this version has the worker classes 'sync', 'async' and 'gthread'."
+
+
+def check_folder(path: str) -> str:
+    """An existing folder; a relative path counts from the folder the server was started in."""
+    try:
+        is_folder = Path(path).is_dir()
+    except OSError as error:
+        raise ValueError(f"{path!r} can't be used: {error.strerror}.") from None
+    if not is_folder:
+        raise ValueError(f"{path!r} is not a folder.")
+    return str(Path(path).absolute())
+
+
+def check_chdir(path: str) -> str:
+    try:
+        is_folder = Path(path).is_dir()
+    except PermissionError:  # told on entering, which for the default need not come to pass
+        return path
+    if not is_folder:
+        raise ValueError(f"can't chdir to {path!r}.")
+    return path
+
+
+def check_extra_files(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Files that exist, and globs, which need not match anything yet."""
+    for path in paths:
+        if not any(c in path for c in "*?[") and not Path(path).exists():
+            raise ValueError(f"{path!r} doesn't exist.")
+    return paths
+
+
+def check_addresses(items: tuple[str, ...]) -> tuple[str, ...]:
+    """A list for server/base/cidr.h."""
+    _cgunicorn.check_allow(",".join(items))
+    return items
+
+
+def check_environment(items: tuple[str, ...]) -> tuple[str, ...]:
+    for item in items:
+        if not item.partition("=")[0] or "=" not in item:
+            raise ValueError(f"environment setting {item!r} invalid, it must be NAME=VALUE.")
+    return items
+
+
+def check_statsd(address: str) -> str:
+    """HOST, HOST:PORT or unix://PATH."""
+    host, colon, port = address.rpartition(":")
+    is_path = address.startswith("unix://") and len(address) > len("unix://")
+    is_port = not colon or port.endswith("]") or (bool(host) and port.isdigit())
+    if not is_path and (not address or "/" in address or not is_port):
+        raise ValueError("Value must be one of ('host:port', 'unix://PATH').")
+    return address
+
+
+def check_syslog(address: str) -> str:
+    if not address.startswith(("unix://", "udp://", "tcp://")):
+        raise ValueError("it must be unix://PATH, udp://HOST:PORT or tcp://HOST:PORT.")
+    return address
+
+
+def check_no_tls(value: Any) -> Any:
+    if value:
+        raise ValueError(_NO_TLS)
+    return value
+
+
+def check_arity(*counts: int) -> Callable[[Any], Any]:
+    """A check that a function can be called with one of so many arguments. The last count is the
+    one that Gunicorn names in its message."""
+
+    def check(function: Callable[..., object]) -> Callable[..., object]:
+        if not any(takes(function, n) for n in counts):
+            raise ValueError(f"Value must have an arity of: {counts[-1]}")
+        return function
+
+    return check
+
+
+def takes(function: Callable[..., object], n: int) -> bool:
+    """Whether a function can be called with n arguments. One that does not say, such as many that
+    are written in C, is believed to."""
+    import inspect
+
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*range(n))
+    except TypeError:
+        return False
+    return True
