@@ -14,6 +14,12 @@ uint64_t cg_clock_ms(void) {
     return cg_clock_us() / 1000;
 }
 
+uint64_t cg_clock_wall_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 time_t cg_clock_wall_s(void) {
     return time(NULL);
 }

@@ -2,9 +2,10 @@
  *
  * The access line: a Gunicorn access_log_format compiled once into a list of pieces, rendered per
  * exchange without Python. Values are escaped so that no client can forge a line: '"' and '\' get a
- * backslash, bytes outside 0x20..0x7e become \xHH.
+ * backslash, bytes outside 0x20..0x7e become \xHH. The format "json" makes each line an object.
  *
- * The atoms are Gunicorn's. Differences: %(h)s of a Unix socket's client is "-" instead of nothing,
+ * The atoms are Gunicorn's, and {x}x our own (access_atom.def). Differences: %(h)s of a Unix
+ * socket's client is "-" instead of nothing,
  * %({x}e)s knows only the environ keys that follow from the request (HTTP_*, CONTENT_*,
  * REQUEST_METHOD, RAW_URI, PATH_INFO, QUERY_STRING, SERVER_PROTOCOL, REMOTE_ADDR), and a
  * conversion's flags and width ("%(D)06d") are accepted without effect.

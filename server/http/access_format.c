@@ -8,14 +8,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static const struct {
-    const char *name;
-    enum cg_access_kind kind;
-} ATOMS[] = {
-#define CG_ATOM(name, piece) {name, CG_PIECE_##piece},
+const struct cg_access_atom cg_access_atoms[] = {
+#define CG_ATOM(name, piece, field) {name, CG_PIECE_##piece, CG_FIELD_##field},
 #include "server/http/access_atom.def"
 #undef CG_ATOM
 };
+
+const size_t cg_access_atoms_n = sizeof(cg_access_atoms) / sizeof(cg_access_atoms[0]);
 
 void cg_access_format_done(struct cg_access_format *f) {
     free(f->pieces);
@@ -81,10 +80,14 @@ static int add_environ(struct cg_access_format *f, struct cg_slice key) {
 
 static int add_atom(struct cg_access_format *f, struct cg_slice atom) {
     bool braced = atom.len >= 3 && atom.at[0] == '{' && atom.at[atom.len - 2] == '}';
-    for (size_t i = 0; i < sizeof(ATOMS) / sizeof(ATOMS[0]); i++) {
-        struct cg_slice name = cg_slice_str(ATOMS[i].name);
-        if (braced ? cg_slice_eq_ci(name, atom) : cg_slice_eq(name, atom))
-            return add_piece(f, ATOMS[i].kind) ? 0 : -ENOMEM;
+    for (size_t i = 0; i < cg_access_atoms_n; i++) {
+        struct cg_slice name = cg_slice_str(cg_access_atoms[i].name);
+        if (!(braced ? cg_slice_eq_ci(name, atom) : cg_slice_eq(name, atom)))
+            continue;
+        struct cg_access_piece *p = add_piece(f, cg_access_atoms[i].kind);
+        if (p)
+            p->field = cg_access_atoms[i].field;
+        return p ? 0 : -ENOMEM;
     }
     if (!braced)
         return add_literal(f, CG_SLICE("-"));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A compiled access_log_format: pieces in the order of the line. Private to access.c and
- * access_format.c.
+ * A compiled access_log_format: pieces in the order of the line. Private to the files of access.h.
  */
 #ifndef CG_HTTP_ACCESS_FORMAT_H
 #define CG_HTTP_ACCESS_FORMAT_H
@@ -22,8 +21,6 @@ enum cg_access_kind {
     CG_PIECE_PROTOCOL,
     CG_PIECE_STATUS,
     CG_PIECE_BYTES,
-    CG_PIECE_REFERER,
-    CG_PIECE_USER_AGENT,
     CG_PIECE_REQUEST_FIELD,
     CG_PIECE_RESPONSE_FIELD,
     CG_PIECE_SECONDS,
@@ -31,7 +28,22 @@ enum cg_access_kind {
     CG_PIECE_MICROSECONDS,
     CG_PIECE_DECIMAL_SECONDS,
     CG_PIECE_PID,
+    CG_PIECE_PID_NUMBER,
+    CG_PIECE_ISO_TIME,
+    CG_PIECE_QUEUE_TIME,
+    CG_PIECE_ABORTED,
+    CG_PIECE_NOTHING, /* an atom that is always "-" */
 };
+
+/* A row of access_atom.def. */
+struct cg_access_atom {
+    const char *name;
+    enum cg_access_kind kind;
+    enum cg_field_id field; /* REQUEST_FIELD */
+};
+
+extern const struct cg_access_atom cg_access_atoms[];
+extern const size_t cg_access_atoms_n;
 
 struct cg_access_piece {
     enum cg_access_kind kind;

@@ -178,6 +178,9 @@ void cg_conn_shut(struct cg_conn *c) {
 
 void cg_conn_broken(struct cg_conn *c) {
     c->broken = true;
+    /* Otherwise the response has left as a whole, and only `end` is owed. */
+    if (c->stage != CG_STAGE_ENDING || !cg_output_empty(c))
+        c->exchange.aborted = c->exchange.client_left = true;
     cg_output_clear(c);
     if (c->stage != CG_STAGE_NONE) {
         c->state = CG_CONN_READY;

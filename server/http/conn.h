@@ -36,7 +36,7 @@
  * none here: the arbiter's `timeout` bounds the application.
  *
  * Every request whose head could be parsed gets exactly one access line, when it is over: with
- * status 499 when the client left before a head was sent.
+ * status 499 when the client left before the response did as a whole.
  *
  * A connection belongs to one driver and is used by one thread at a time. With its surroundings,
  * which are one thread's too, it changes threads by cg_conn_move().

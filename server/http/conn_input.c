@@ -138,6 +138,8 @@ static void take_head(struct cg_conn *c) {
     char *data = c->input.at + c->input_at;
     c->input_at += c->head.end;
     ex->begun_us = c->http->now_us;
+    ex->entered_us = ex->waited_us = 0;
+    ex->aborted = ex->client_left = false;
     cg_lenient_rewrite(&c->head, data, settings);
     enum cg_fault fault = cg_parser_parse(&ex->request, &c->head, data);
     if (!fault) {

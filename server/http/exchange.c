@@ -11,10 +11,7 @@
 
 #include <errno.h>
 
-enum {
-    STATUS_CLIENT_GONE = 499, /* in the access log only, as nginx's */
-    REPORT_LINE_MAX = 200,    /* bytes of the request line in a report */
-};
+enum { REPORT_LINE_MAX = 200 }; /* bytes of the request line in a report */
 
 /* "... : GET /path HTTP/1.1" */
 static void report(struct cg_conn *c, enum cg_log_level level, const char *text) {
@@ -28,8 +25,12 @@ static void report(struct cg_conn *c, enum cg_log_level level, const char *text)
 static void fail(struct cg_conn *c) {
     c->stage = CG_STAGE_ENDING;
     c->must_close = true;
-    if (c->broken || c->exchange.response.head_sent)
+    if (c->broken)
         return;
+    if (c->exchange.response.head_sent) {
+        c->exchange.aborted = true;
+        return;
+    }
     if (cg_output_add_error_page(c, cg_fault_status(CG_FAULT_APPLICATION), "") < 0)
         cg_conn_broken(c);
     else
@@ -132,6 +133,8 @@ static void begin(struct cg_conn *c) {
     struct cg_http *http = c->http;
     http->requests_n++;
     c->excess_reported = false;
+    c->exchange.entered_us = http->now_us;
+    c->exchange.waited_us = http->now_us - c->since_us;
     c->stage = CG_STAGE_PULLING;
     if (http->app->begin(http->app_ctx, &c->exchange) == CG_APP_FAILED)
         fail(c);
@@ -156,6 +159,7 @@ static void check_length(struct cg_conn *c) {
     report(c, CG_LOG_WARNING,
            "Application sent fewer bytes than its Content-Length, the connection is closed");
     c->must_close = true;
+    c->exchange.aborted = true;
 }
 
 void cg_exchange_finish(struct cg_conn *c) {
@@ -180,8 +184,6 @@ void cg_exchange_log(struct cg_conn *c) {
     c->line_owed = false;
     if (!http->access)
         return;
-    if (!c->exchange.response.head_left)
-        c->exchange.response.status = STATUS_CLIENT_GONE;
     c->scratch.len = 0;
     if (cg_access_render(http->access, &c->exchange, http->now_us, http->wall_s, &c->scratch) == 0)
         http->io->access(http->io_ctx, cg_buf_slice(&c->scratch));
@@ -197,6 +199,10 @@ static int drain(struct cg_conn *c) {
         cg_conn_broken(c);
     CG_ASSERT(c->state == CG_CONN_READY);
     return c->broken && rc == 0 ? -EPIPE : rc;
+}
+
+int cg_exchange_status(const struct cg_exchange *ex) {
+    return ex->client_left ? CG_STATUS_CLIENT_LEFT : ex->response.status;
 }
 
 static struct cg_conn *conn_of(struct cg_exchange *ex) {

@@ -22,10 +22,19 @@ struct cg_exchange {
     const struct cg_endpoint *peer, *client;
     const struct cg_endpoint *local; /* the listener's end, as bound */
     const struct cg_proxy *proxy;    /* the connection's PROXY header; NULL when it had none */
-    int fd;            /* the connection's descriptor for the application's use, -1 in tests */
-    uint64_t begun_us; /* monotonic: when the head was complete */
-    void *app_state;   /* the application's own; NULL outside begin..end */
+    int fd;              /* the connection's descriptor for the application's use, -1 in tests */
+    uint64_t begun_us;   /* monotonic: when the head was complete */
+    uint64_t entered_us; /* when the application was entered; 0 = it was not */
+    uint64_t waited_us;  /* how long the complete request had waited for that */
+    bool aborted;        /* the client does not get the whole response */
+    bool client_left;    /* because it has gone, or takes nothing any more */
+    void *app_state;     /* the application's own; NULL outside begin..end */
 };
+
+enum { CG_STATUS_CLIENT_LEFT = 499 }; /* in the access log only, as nginx's */
+
+/* What the access log says: the response's, or CG_STATUS_CLIENT_LEFT. */
+int cg_exchange_status(const struct cg_exchange *ex);
 
 /* WSGI write(), from within begin or next: sends the head if it has not left, then these bytes, and
  * returns when they are on their way. Empty bytes send nothing. 0, or -errno when the client is

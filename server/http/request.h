@@ -41,7 +41,8 @@ struct cg_request {
     uint8_t version_major, version_minor;
     enum cg_scheme scheme; /* what the client used, as a trusted proxy has it */
     bool is_head, is_connect;
-    bool keep_alive; /* what the client wants (RFC 9112 section 9.3) */
+    bool from_forwarder; /* the peer may speak for its clients (forwarded_allow_ips) */
+    bool keep_alive;     /* what the client wants (RFC 9112 section 9.3) */
     bool expects_continue;
     enum cg_framing framing;
     uint64_t content_length; /* with CG_FRAMING_LENGTH */

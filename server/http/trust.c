@@ -148,6 +148,7 @@ static enum cg_fault mount_path(struct cg_request *r, struct cg_slice script_nam
 enum cg_fault cg_trust_judge(const struct cg_trust *t, struct cg_request *r,
                              const struct cg_endpoint *peer) {
     bool trusted = cg_allow_has(t->forwarders, peer);
+    r->from_forwarder = trusted;
     enum cg_fault fault = map_names(t, r, trusted);
     if (fault == CG_FAULT_NONE && trusted)
         fault = read_scheme(t, r);

@@ -36,8 +36,8 @@ int cg_trust_init(struct cg_trust *t, const struct cg_settings *settings);
 void cg_trust_done(struct cg_trust *t);
 
 /* For a request that cg_policy_judge() has passed, from this peer: who connected, whatever a PROXY
- * header says. Sets scheme, script_name and path_info, and removes the fields that the application
- * must not see. */
+ * header says. Sets scheme, script_name, path_info and from_forwarder, and removes the fields that
+ * the application must not see. */
 enum cg_fault cg_trust_judge(const struct cg_trust *t, struct cg_request *r,
                              const struct cg_endpoint *peer);
 

@@ -158,3 +158,83 @@ CG_TEST(credentials_that_are_not_strict_base64_have_no_user) {
     check_user("Basic QWxhZGRpbg==", CG_SLICE("-")); /* no colon */
     check_user("Basic OmI=", CG_SLICE("-"));         /* nobody */
 }
+
+/* The line in JSON with this path, status, end of the connection and agent. */
+static void check_json(const char *path, const char *status, const char *queue_time,
+                       const char *aborted, const char *user_agent) {
+    char want[1024];
+    int len = snprintf(want, sizeof(want),
+                       "{\"time\":\"2026-11-20T11:54:53+00:00\",\"client\":\"192.0.2.1\","
+                       "\"method\":\"GET\",\"host\":null,\"path\":%s,\"query\":\"q=1\","
+                       "\"protocol\":\"HTTP/1.1\",\"status\":%s,\"bytes\":42,"
+                       "\"request_time\":2.345678,\"queue_time\":%s,\"pid\":%ld,"
+                       "\"aborted\":%s,\"referer\":null,\"user_agent\":%s}",
+                       path, status, queue_time, (long)getpid(), aborted, user_agent);
+    check_line("json", cg_slice_of(want, (size_t)len));
+}
+
+CG_TEST(json_has_a_member_for_each_value) {
+    open_exchange();
+    check_json("\"/a b\"", "200", "null", "false", "null");
+    add_field("User-Agent", "a\"\\\t\xc3\xa4\xe4");
+    ex.request.path = CG_SLICE("/%00%e2%82%ac%ff");
+    ex.entered_us = 1000;
+    ex.waited_us = 1500000;
+    ex.aborted = ex.client_left = true;
+    check_json("\"/\\u0000\xe2\x82\xac\\u00ff\"", "499", "1.500000", "true",
+               "\"a\\\"\\\\\\u0009\xc3\xa4\\u00e4\"");
+    ex.aborted = ex.client_left = false;
+    ex.entered_us = 0;
+    close_exchange();
+}
+
+CG_TEST(values_of_json_have_atoms) {
+    char want[128];
+    open_exchange();
+    snprintf(want, sizeof(want), "2026-11-20T11:54:53+00:00 - %ld false", (long)getpid());
+    check_line("%({time}x)s %({queue_time}x)s %({PID}x)s %({aborted}x)s", cg_slice_str(want));
+    close_exchange();
+}
+
+CG_TEST(the_path_is_what_the_application_sees) {
+    open_exchange();
+    ex.request.path_info = CG_SLICE("/below");
+    CHECK_LINE("%(U)s %({path_info}e)s", "/below /below");
+    close_exchange();
+}
+
+/* The seconds that the exchange had waited when it entered the application just now. */
+static double queue_time(bool from_forwarder) {
+    struct cg_buf line = CG_BUF_INIT;
+    struct cg_access *a = cg_access_new("%({queue_time}x)s");
+    ex.request.from_forwarder = from_forwarder;
+    ex.entered_us = 2000;
+    CG_CHECK_INT(cg_access_render(a, &ex, 2000, 0, &line), 0);
+    CG_CHECK_INT(cg_buf_append_char(&line, '\0'), 0);
+    double seconds = strtod(line.at, NULL);
+    cg_access_free(a);
+    cg_buf_done(&line);
+    ex.entered_us = 0;
+    return seconds;
+}
+
+CG_TEST(queue_time_begins_where_a_trusted_proxy_says) {
+    char start[32];
+    open_exchange();
+    ex.waited_us = 250000;
+    snprintf(start, sizeof(start), "t=%lld.000", (long long)time(NULL) - 100);
+    add_field("X-Request-Start", start);
+    CG_CHECK(queue_time(true) >= 100 && queue_time(true) < 110);
+    CG_CHECK(queue_time(false) > 0.24 && queue_time(false) < 0.26);
+    close_exchange();
+}
+
+CG_TEST(a_proxys_clock_that_is_ahead_is_not_believed) {
+    char start[32];
+    open_exchange();
+    ex.waited_us = 250000;
+    snprintf(start, sizeof(start), "t=%lld.000", (long long)time(NULL) + 100);
+    add_field("X-Request-Start", start);
+    CG_CHECK(queue_time(true) > 0.24 && queue_time(true) < 0.26);
+    close_exchange();
+}

@@ -47,7 +47,8 @@ ROWS = (
         "h address, l -, u user, t time, r request line, m method, U path, q query, H protocol,"
         " s status, B bytes, b bytes or -, f referer, a user agent, T seconds, M milliseconds,"
         " D microseconds, L decimal seconds, p <pid>; {name}i a request field, {name}o a response"
-        " field, {name}e a variable of the environ.",
+        " field, {name}e a variable of the environ. The format `json` makes each line an object of"
+        " JSON.",
         flags=("--access-logformat",),
     ),
     Setting(
