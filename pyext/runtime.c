@@ -11,7 +11,15 @@
 
 #include "server/base/log.h"
 
+#include <pthread.h>
 #include <signal.h>
+
+/* For dump(): one that hardly anybody uses (valgrind has SIGRTMAX for itself). */
+#ifdef SIGRTMAX
+#define DUMP_SIGNAL (SIGRTMAX - 1)
+#else
+#define DUMP_SIGNAL SIGEMT
+#endif
 
 /* Fork */
 
@@ -144,14 +152,17 @@ static int install_interrupt(void) {
 }
 
 /* Crashes and ABRT (the arbiter's to a stuck worker) dump the stacks of all threads into the error
- * log. If the arbiter had it on, its handlers are gone since the fork while it believes them there:
- * hence off and on. */
+ * log, DUMP_SIGNAL that of the thread that it is sent to. If the arbiter had it on, its handlers
+ * are gone since the fork while it believes them there: hence off and on. */
 static int enable_faulthandler(void) {
     PyObject *module = PyImport_ImportModule("faulthandler");
     PyObject *off = module ? PyObject_CallMethod(module, "disable", NULL) : NULL;
-    PyObject *on =
-        off ? PyObject_CallMethod(module, "enable", "iO", cg_log_error_fd(), Py_True) : NULL;
-    int rc = on ? 0 : -1;
+    int fd = cg_log_error_fd();
+    PyObject *on = off ? PyObject_CallMethod(module, "enable", "iO", fd, Py_True) : NULL;
+    PyObject *one =
+        on ? PyObject_CallMethod(module, "register", "iiO", DUMP_SIGNAL, fd, Py_False) : NULL;
+    int rc = one ? 0 : -1;
+    Py_XDECREF(one);
     Py_XDECREF(on);
     Py_XDECREF(off);
     Py_XDECREF(module);
@@ -206,6 +217,11 @@ static void interrupt(void *rt) {
     PyErr_SetInterrupt(); /* async-signal-safe: it sets a flag for the interpreter */
 }
 
+/* The handler is faulthandler's, which walks the frames of the thread that gets the signal. */
+static void dump(void *rt, pthread_t thread) {
+    pthread_kill(thread, DUMP_SIGNAL);
+}
+
 static void poll(void *rt) {
     struct cg_host *h = rt;
     if (PyErr_CheckSignals() == 0)
@@ -234,5 +250,6 @@ const struct cg_runtime cg_python_runtime = {
     .free_settings = free_settings,
     .boot = boot,
     .interrupt = interrupt,
+    .dump = dump,
     .poll = poll,
 };

@@ -21,6 +21,8 @@ enum {
     /* How long idle clients are waited for when the worker stops. Those who are kept alive too:
      * their next request may be on its way, and is answered with Connection: close. */
     STOP_SILENT_US = 500 * 1000,
+    /* Whoever comes so much later than he was expected was held up by the machine. */
+    LATE_US = 1000 * 1000,
 };
 
 void cg_async_tick(struct cg_async *e) {
@@ -148,18 +150,23 @@ static void follow_stop(struct cg_async *e) {
 }
 
 static bool is_finished(const struct cg_async *e) {
-    return e->worker->stop == CG_STOP_QUICK || (e->released && e->n == 0);
+    return e->worker->stop == CG_STOP_QUICK || (e->released && e->n == e->given_up_n);
 }
 
 /* A turn */
 
 bool cg_async_upkeep(struct cg_async *e) {
     struct cg_worker *w = e->worker;
+    uint64_t now_us = e->http.now_us;
     cg_async_threads_collect(e);
-    cg_worker_beat(w, cg_async_threads_oldest_us(e, e->http.now_us));
-    cg_worker_take_signals(w, e->http.now_us);
+    cg_worker_beat(w, now_us);
+    cg_worker_take_signals(w, now_us);
     if (w->stop == CG_STOP_QUICK)
         return false;
+    if (e->expected_us < now_us && now_us - e->expected_us > LATE_US)
+        cg_async_calls_excuse(e, now_us - e->expected_us);
+    e->expected_us = now_us;
+    cg_async_calls_expire(e);
     follow_stop(e);
     cg_async_clients_expire(e);
     follow_room(e);
@@ -177,6 +184,7 @@ static uint64_t due_us(const struct cg_async *e) {
     int beat_ms = cg_worker_beat_ms(e->worker);
     if (beat_ms >= 0)
         at_us = earlier(at_us, e->http.now_us + (uint64_t)beat_ms * 1000);
+    at_us = earlier(at_us, cg_async_calls_due_us(e));
     if (e->pause_until_us)
         at_us = earlier(at_us, e->pause_until_us);
     if (e->stopping)
@@ -190,6 +198,7 @@ static void on_alarm(uv_timer_t *alarm) {
 
 static void set_alarm(struct cg_async *e) {
     uint64_t at_us = due_us(e);
+    e->expected_us = at_us;
     if (at_us == UINT64_MAX) {
         uv_timer_stop(&e->alarm);
         return;
@@ -300,6 +309,7 @@ static struct cg_async *engine_new(struct cg_worker *w) {
         return NULL;
     }
     e->worker = w;
+    e->expected_us = UINT64_MAX;
     e->loop.data = e;
     e->finish_fds[0] = e->finish_fds[1] = -1;
     pthread_mutex_init(&e->lock, NULL);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * Inside of the async driver: what its files say to each other. async.c has the loop, the listeners
- * and the stop; async_clients.c the clients' I/O; async_threads.c the threads and the baton. Nobody
- * else includes it.
+ * and the stop; async_clients.c the clients' I/O; async_threads.c the threads and the baton;
+ * async_calls.c what a thread does with a client. Nobody else includes it.
  *
  * One libuv loop owns all clients. Applications run on N application threads. Whoever holds the
  * baton is the leader: it alone touches the loop, libuv's handles, and every client that is not
@@ -57,6 +57,15 @@
 #include <stdatomic.h>
 #include <uv.h>
 
+/* Who may let something of a call out: to its client, or into the access log. An application that
+ * is stuck cannot be broken off, but nobody need wait for it. The thread and the leader settle it
+ * by compare-and-swap from INSIDE, so that there is one answer and one access line. */
+enum cg_async_hold {
+    CG_ASYNC_INSIDE,   /* nobody, just now: the application has the thread */
+    CG_ASYNC_OUTSIDE,  /* the thread */
+    CG_ASYNC_GIVEN_UP, /* the leader, for ever: `timeout` is over */
+};
+
 struct cg_async_client {
     uv_poll_t poll;
     int fd;
@@ -86,6 +95,7 @@ struct cg_async_thread {
     struct cg_async_client *client; /* whom it calls the application for */
     bool has_host;                  /* its own */
     struct cg_http http;            /* the surroundings of the connection that it runs */
+    bool late; /* began when others were serving: says itself when it is idle at first */
 
     /* The leader's: */
     struct cg_list inbox; /* clients whose exchange goes on here */
@@ -93,7 +103,10 @@ struct cg_async_thread {
     bool looked;          /* a turn without waiting has found nothing to do */
     uint64_t turned_us;   /* when it last turned the loop */
 
-    /* What it calls, for the scoreboard. */
+    /* What it calls. */
+    _Atomic int hold;          /* enum cg_async_hold */
+    int status_left;           /* of what has left, 0 = nothing; written outside only */
+    uint64_t body_left_bytes;  /* the same */
     struct cg_list calling;    /* in cg_async.calling */
     bool counts;               /* the call began a request */
     _Atomic uint64_t since_us; /* UINT64_MAX: it waits for its client, which `timeout` allows */
@@ -125,6 +138,7 @@ struct cg_async {
     bool released; /* stopping, and the listeners' queues are no longer ours */
     int64_t queue_left;
     uint64_t silent_until_us; /* UINT64_MAX: they have been closed */
+    uint64_t expected_us;     /* when at the latest the next upkeep was to be */
 
     /* async_clients.c */
     struct cg_http http;
@@ -141,8 +155,7 @@ struct cg_async {
     _Atomic bool ticking; /* the keeper shall set it again */
     bool minded;          /* the keeper leads: nobody is there to call the application */
     _Atomic(struct cg_async_client *) done;
-    struct cg_list calling;
-    struct cg_async_thread *threads;
+    struct cg_async_thread *threads; /* room for twice `threads`: each may be replaced once */
     size_t threads_n;
     size_t started_n; /* of the threads */
     pthread_t keeper;
@@ -154,6 +167,10 @@ struct cg_async {
     size_t idle_threads_n;                 /* under lock */
     size_t alive_n; /* under lock: threads that have not left, the keeper too */
     bool finished;  /* under lock */
+
+    /* async_calls.c */
+    struct cg_list calling; /* threads */
+    size_t given_up_n;      /* of them; their clients are no more to be waited for */
 };
 
 /* async.c, all for the leader */
@@ -174,6 +191,10 @@ bool cg_async_clients_have_room(const struct cg_async *e);
 void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
                             const struct cg_endpoint *local);
 void cg_async_clients_expire(struct cg_async *e);
+/* Another thread is stuck with c in the application: the client gets an answer, unless a part of
+ * the application's has left already, and an end. c stays, with its descriptor, for its thread. */
+void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_client *c,
+                                     bool has_begun);
 /* The worker stops: who is idle goes. */
 void cg_async_clients_close_idle(struct cg_async *e);
 /* What is sent of a client's output by one attempt: 0 or -errno. For the client's owner. */
@@ -198,13 +219,31 @@ void cg_async_threads_done(struct cg_async *e);
 void cg_async_threads_collect(struct cg_async *e);
 /* For the leader: responses say close from now on, also those of calls that are running. */
 void cg_async_threads_drain(struct cg_async *e);
-/* For the leader: since when the oldest call is running, but now_us at most. */
-uint64_t cg_async_threads_oldest_us(const struct cg_async *e, uint64_t now_us);
-/* For the leader: a client's exchange begins or goes on on t (enter), and does not (leave): the
- * scoreboard. */
+/* For the leader: one thread more, in place of one that is stuck. */
+void cg_async_threads_replace(struct cg_async *e);
+
+/* async_calls.c, for the leader */
+
+/* A client's exchange begins or goes on on t (enter), and does not (leave). */
 void cg_async_thread_enter(struct cg_async_thread *t, bool begins);
 void cg_async_thread_leave(struct cg_async_thread *t);
-/* cg_io.drain; io is the thread that calls the application. */
+/* Gives up the calls that have taken longer than `timeout`. */
+void cg_async_calls_expire(struct cg_async *e);
+/* When that is due; UINT64_MAX for never. It may find nothing to do. */
+uint64_t cg_async_calls_due_us(const struct cg_async *e);
+/* Everything stood still for late_us: that does not count. */
+void cg_async_calls_excuse(struct cg_async *e, uint64_t late_us);
+
+/* async_calls.c, for the thread t itself */
+
+/* The interpreter, or whatever the host is. */
+void cg_async_thread_take_host(struct cg_async_thread *t);
+void cg_async_thread_give_host(struct cg_async_thread *t);
+/* Runs its client's exchange until it is over, has to wait for its client, or has had its share. */
+void cg_async_thread_call(struct cg_async_thread *t);
+/* May it let something out? False when its call has been given up. */
+bool cg_async_thread_come_out(struct cg_async_thread *t);
+/* cg_io.drain; io is the thread. */
 int cg_async_thread_drain(void *io, struct cg_conn *conn);
 
 #endif

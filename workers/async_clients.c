@@ -14,6 +14,7 @@
 #include "workers/io_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -240,8 +241,9 @@ bool cg_async_clients_have_room(const struct cg_async *e) {
     return !is_full(e) || !cg_list_empty(&e->idle);
 }
 
-void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local) {
+/* NULL: there was no memory for it. Takes fd. */
+static struct cg_async_client *take_in(struct cg_async *e, int fd, const struct cg_endpoint *peer,
+                                       const struct cg_endpoint *local) {
     if (is_full(e) && !cg_list_empty(&e->idle))
         client_free(e, CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place));
     struct cg_async_client *c = malloc(sizeof(*c));
@@ -250,7 +252,7 @@ void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint
         cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
         cg_fd_close(&fd);
         free(c);
-        return;
+        return NULL;
     }
     *c = (struct cg_async_client){
         .fd = fd,
@@ -261,7 +263,28 @@ void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint
     cg_list_init(&c->place);
     cg_list_push_back(&e->all, &c->all);
     e->n++;
-    pump(e, c);
+    return c;
+}
+
+void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
+                            const struct cg_endpoint *local) {
+    struct cg_async_client *c = take_in(e, fd, peer, local);
+    if (c)
+        pump(e, c);
+}
+
+/* By another client on a descriptor of its own, as the thread goes on to have this one. */
+void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_client *c,
+                                     bool has_begun) {
+    const struct cg_exchange *ex = cg_conn_exchange(c->conn);
+    int fd = has_begun ? -1 : fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    struct cg_async_client *other = fd < 0 ? NULL : take_in(e, fd, ex->peer, ex->local);
+    if (!other) {
+        shutdown(c->fd, SHUT_RDWR);
+        return;
+    }
+    cg_conn_answer_in_place(other->conn, c->conn);
+    pump(e, other);
 }
 
 void cg_async_clients_close_idle(struct cg_async *e) {
@@ -279,11 +302,17 @@ static bool io_client_gone(void *io, struct cg_conn *conn) {
     return cg_socket_gone(c->fd);
 }
 
+/* io is the thread, or NULL for the loop. */
+static void io_access(void *io, struct cg_slice line) {
+    if (!io || cg_async_thread_come_out(io))
+        cg_core_access(io, line);
+}
+
 static const struct cg_io client_io = {
     .drain = cg_async_thread_drain,
     .client_gone = io_client_gone,
     .report = cg_core_report,
-    .access = cg_core_access,
+    .access = io_access,
 };
 
 int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t) {

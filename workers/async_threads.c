@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The threads of an async worker and the baton between them; async.h has the drawing. Owns the
- * threads, the baton, the scoreboard's slot and the way to finish. It touches no socket, except to
- * wait for the reader of WSGI's write().
+ * threads, the baton and the way to finish. It touches no client: what a thread does with one is in
+ * async_calls.c.
  */
 #include "workers/async.h"
 
@@ -10,7 +10,6 @@
 #include "workers/core.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,165 +21,12 @@ enum {
     TICK_US = 1000,
     /* With calls that are short, but many, the loop is turned at least so often. */
     TURN_US = 1000,
-    /* Steps of one exchange before others get their turn. */
-    STEPS_MAX = 16,
     /* How long a quick stop waits for threads in the application. */
     LEAVE_MS = 500,
     /* The C library's default is too small for Python with some (musl), and only what is used
      * becomes resident. */
     STACK_BYTES = 8 * 1024 * 1024,
 };
-
-/* The host: the interpreter, without which no application code runs */
-
-static void take_host(struct cg_async_thread *t) {
-    const struct cg_child *child = t->engine->worker->child;
-    if (!t->has_host)
-        child->runtime->wait_end(child->rt);
-    t->has_host = true;
-}
-
-static void give_host(struct cg_async_thread *t) {
-    const struct cg_child *child = t->engine->worker->child;
-    if (t->has_host)
-        child->runtime->wait_begin(child->rt);
-    t->has_host = false;
-}
-
-/* The scoreboard */
-
-static uint64_t since_us(const struct cg_async_thread *t) {
-    return atomic_load_explicit(&t->since_us, memory_order_relaxed);
-}
-
-static struct cg_async_thread *oldest(const struct cg_async *e) {
-    struct cg_async_thread *found = NULL;
-    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
-        struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
-        if (!found || since_us(t) < since_us(found))
-            found = t;
-    }
-    return found;
-}
-
-uint64_t cg_async_threads_oldest_us(const struct cg_async *e, uint64_t now_us) {
-    const struct cg_async_thread *t = oldest(e);
-    return t && since_us(t) < now_us ? since_us(t) : now_us;
-}
-
-static void copy_cut(char *to, size_t size, struct cg_slice from) {
-    size_t len = from.len < size ? from.len : size - 1;
-    if (len > 0)
-        memcpy(to, from.at, len);
-    to[len] = '\0';
-}
-
-/* One that waits for its client is as young as can be. */
-static void show(const struct cg_async_thread *t) {
-    uint64_t now_us = t->engine->http.now_us;
-    cg_slot_begin_request(t->engine->worker->child->slot, cg_slice_str(t->shown.client),
-                          cg_slice_str(t->shown.line), since_us(t) < now_us ? since_us(t) : now_us);
-}
-
-/* The slot shows the oldest call. Any call may become it, when its request is no longer ours to
- * read: the texts are kept. */
-void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
-    struct cg_async *e = t->engine;
-    const struct cg_exchange *ex = cg_conn_exchange(t->client->conn);
-    bool alone = cg_list_empty(&e->calling);
-    t->counts = begins;
-    atomic_store_explicit(&t->since_us, e->http.now_us, memory_order_relaxed);
-    copy_cut(t->shown.client, sizeof(t->shown.client), cg_endpoint_host(ex->client));
-    copy_cut(t->shown.line, sizeof(t->shown.line), ex->request.line);
-    cg_list_push_back(&e->calling, &t->calling);
-    if (begins)
-        cg_worker_count_request(e->worker, e->http.now_us);
-    if (alone)
-        show(t);
-}
-
-void cg_async_thread_leave(struct cg_async_thread *t) {
-    struct cg_async *e = t->engine;
-    struct cg_slot *slot = e->worker->child->slot;
-    cg_list_remove(&t->calling);
-    if (t->counts)
-        cg_slot_end_request(slot, e->http.now_us);
-    else
-        cg_slot_hide_request(slot, e->http.now_us);
-    const struct cg_async_thread *next = oldest(e);
-    if (next)
-        show(next);
-}
-
-/* Calling the application */
-
-/* Waits for the reader of WSGI's write(), without the host: at most send_timeout. `timeout` is
- * about the application and not about the client, so the call has no age meanwhile. */
-static int wait_writable(struct cg_async_thread *t, int fd) {
-    const struct cg_async *e = t->engine;
-    struct pollfd fds[] = {{.fd = fd, .events = POLLOUT},
-                           {.fd = e->finish_fds[0], .events = POLLIN}};
-    atomic_store_explicit(&t->since_us, UINT64_MAX, memory_order_relaxed);
-    give_host(t);
-    int64_t timeout_ms = e->worker->settings->send_timeout * 1000;
-    int n;
-    do {
-        n = poll(fds, 2, timeout_ms > 0 && timeout_ms < INT_MAX ? (int)timeout_ms : -1);
-    } while (n < 0 && errno == EINTR);
-    take_host(t);
-    cg_http_tick(&t->http);
-    atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
-    if (n > 0)
-        return fds[1].revents ? -ECANCELED : 0;
-    return n == 0 ? -ETIMEDOUT : -errno;
-}
-
-int cg_async_thread_drain(void *io, struct cg_conn *conn) {
-    struct cg_async_thread *t = io;
-    struct cg_async_client *c = cg_conn_owner(conn);
-    while (cg_conn_wants(conn) == CG_WANT_WRITE) {
-        int rc = cg_async_client_send(t->engine->worker->settings, c);
-        if (rc == -EAGAIN)
-            rc = wait_writable(t, c->fd);
-        if (rc < 0) {
-            cg_conn_broken(conn);
-            return rc;
-        }
-    }
-    return 0;
-}
-
-/* Sends what the application has just said: the head with what is in memory, and, in a second
- * attempt, of a file what goes at once. False when there is more, which the loop sends as the
- * client reads. */
-static bool transmit(struct cg_async_thread *t) {
-    struct cg_async_client *c = t->client;
-    for (int i = 0; i < 2 && cg_conn_wants(c->conn) == CG_WANT_WRITE; i++) {
-        int rc = cg_async_client_send(t->engine->worker->settings, c);
-        if (rc == -EAGAIN)
-            break;
-        if (rc < 0)
-            cg_conn_broken(c->conn);
-    }
-    return cg_conn_wants(c->conn) != CG_WANT_WRITE;
-}
-
-/* Runs the exchange until it is over, has to wait for its client, or has had its share. */
-static void call(struct cg_async_thread *t) {
-    struct cg_worker *w = t->engine->worker;
-    struct cg_conn *conn = t->client->conn;
-    cg_log_flush(); /* nothing finished is lost if the application takes the process down */
-    take_host(t);
-    cg_worker_enter_app(w);
-    for (int i = 0; i < STEPS_MAX; i++) {
-        cg_conn_run(conn);
-        cg_http_tick(&t->http);
-        atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
-        if (cg_worker_is_quick() || !transmit(t) || !cg_conn_has_begun(conn))
-            break;
-    }
-    cg_worker_leave_app(w);
-}
 
 /* The baton */
 
@@ -301,9 +147,9 @@ static void post(struct cg_async_thread *t) {
 static bool lead_call(struct cg_async *e, struct cg_async_thread *t, struct cg_async_client *c) {
     cg_async_client_enter(e, t, c);
     uint64_t lies = lay_down(e);
-    call(t);
+    cg_async_thread_call(t);
     if (!pick_up(e, lies)) {
-        give_host(t);
+        cg_async_thread_give_host(t);
         post(t);
         return false;
     }
@@ -319,7 +165,7 @@ static void lead_turn(struct cg_async *e, struct cg_async_thread *t, bool may_wa
     if (wait) {
         cg_log_flush();
         stop_ticking(e);
-        give_host(t);
+        cg_async_thread_give_host(t);
     }
     t->looked = !wait && may_wait;
     cg_async_turn(e, wait);
@@ -373,22 +219,35 @@ static void leave(struct cg_async *e) {
     pthread_mutex_unlock(&e->lock);
 }
 
+/* Only now: a thread that waits for the host, which one that is stuck may have, must not lead. */
+static void enlist(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    pthread_mutex_lock(&e->lock);
+    if (!e->finished) {
+        e->idle_threads[e->idle_threads_n++] = t;
+        uv_async_send(&e->posted);
+    }
+    pthread_mutex_unlock(&e->lock);
+}
+
 static void *run_thread(void *arg) {
     struct cg_async_thread *t = arg;
     const struct cg_child *child = t->engine->worker->child;
     child->runtime->thread_begin(child->rt);
     t->has_host = true;
-    give_host(t);
+    cg_async_thread_give_host(t);
+    if (t->late)
+        enlist(t);
     for (enum cg_async_task task; (task = wait_task(t)) != CG_ASYNC_NOTHING;) {
         if (task == CG_ASYNC_LEAD) {
             lead(t);
         } else {
-            call(t);
-            give_host(t);
+            cg_async_thread_call(t);
+            cg_async_thread_give_host(t);
             post(t);
         }
     }
-    take_host(t);
+    cg_async_thread_take_host(t);
     child->runtime->thread_end(child->rt);
     leave(t->engine);
     return NULL;
@@ -452,21 +311,25 @@ static void *run_keeper(void *arg) {
 
 /* The main thread */
 
+static int add_thread(struct cg_async *e) {
+    struct cg_async_thread *t = &e->threads[e->threads_n++];
+    t->engine = e;
+    cg_list_init(&t->inbox);
+    cg_list_init(&t->calling);
+    pthread_cond_init(&t->woken, NULL);
+    return cg_async_http_init(e, &t->http, t);
+}
+
 int cg_async_threads_init(struct cg_async *e) {
     size_t n = (size_t)e->worker->settings->threads;
     cg_list_init(&e->calling);
-    e->threads = calloc(n, sizeof(*e->threads));
-    e->idle_threads = calloc(n, sizeof(struct cg_async_thread *));
+    e->threads = calloc(2 * n, sizeof(*e->threads));
+    e->idle_threads = calloc(2 * n, sizeof(struct cg_async_thread *));
     e->tick = cg_tick_new();
     if (!e->threads || !e->idle_threads || !e->tick)
         return e->threads && e->idle_threads ? -errno : -ENOMEM;
     while (e->threads_n < n) {
-        struct cg_async_thread *t = &e->threads[e->threads_n++];
-        t->engine = e;
-        cg_list_init(&t->inbox);
-        cg_list_init(&t->calling);
-        pthread_cond_init(&t->woken, NULL);
-        int rc = cg_async_http_init(e, &t->http, t);
+        int rc = add_thread(e);
         if (rc < 0)
             return rc;
     }
@@ -514,13 +377,30 @@ static int start_keeper(struct cg_async *e) {
     return rc;
 }
 
+static int start_next(struct cg_async *e) {
+    struct cg_async_thread *t = &e->threads[e->started_n];
+    int rc = start_thread(e, &t->id, run_thread, t);
+    e->started_n += rc == 0;
+    return rc;
+}
+
 static int start(struct cg_async *e) {
     int rc = start_keeper(e);
-    for (; rc == 0 && e->started_n < e->threads_n; e->started_n += rc == 0) {
-        struct cg_async_thread *t = &e->threads[e->started_n];
-        rc = start_thread(e, &t->id, run_thread, t);
-    }
+    while (rc == 0 && e->started_n < e->threads_n)
+        rc = start_next(e);
     return rc;
+}
+
+void cg_async_threads_replace(struct cg_async *e) {
+    if (e->threads_n == 2 * (size_t)e->worker->settings->threads)
+        return;
+    int rc = add_thread(e);
+    e->threads[e->threads_n - 1].late = true;
+    e->threads[e->threads_n - 1].http.draining = true;
+    if (rc == 0)
+        rc = start_next(e);
+    if (rc < 0)
+        cg_log(CG_LOG_ERROR, "Cannot replace a stuck thread: %s", strerror(-rc));
 }
 
 /* All wait, and one of them begins to lead. */
@@ -579,6 +459,8 @@ int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back) {
     *ret_all_back = wait_left(e);
     if (*ret_all_back)
         join(e);
+    else
+        cg_worker_bound_exit(e->worker); /* somebody may have the host for ever */
     child->runtime->wait_end(child->rt);
     return rc;
 }

@@ -26,6 +26,8 @@ enum {
     /* The arbiter kills after graceful_timeout; whoever leaves on his own does so a little earlier.
      */
     STOP_MARGIN_US = 100 * 1000,
+    /* With QUIT, and what the driver has waited already, less than the arbiter does. */
+    EXIT_S = 1,
 };
 
 enum note { NOTE_NOTHING = 0, NOTE_GRACEFUL = 1, NOTE_QUICK = 2, NOTE_REOPEN = 4 };
@@ -117,6 +119,11 @@ static void install_signals(void) {
     pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
+static void wake_arbiter(const struct cg_worker *w) {
+    ssize_t ignored = write(w->child->arbiter_fd, "", 1); /* full: the arbiter wakes up anyway */
+    (void)ignored;
+}
+
 static void stop(struct cg_worker *w, enum cg_stop how, bool takes_queue, uint64_t now_us) {
     if (how <= w->stop)
         return;
@@ -157,6 +164,26 @@ bool cg_worker_is_quick(void) {
 void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us) {
     cg_log(CG_LOG_INFO, "Parent changed, shutting down: <Worker %d>", (int)worker_pid);
     stop(w, CG_STOP_GRACEFUL, true, now_us);
+}
+
+void cg_worker_give_up(struct cg_worker *w, uint64_t now_us) {
+    cg_slot_set_timed_out(w->child->slot);
+    stop(w, CG_STOP_GRACEFUL, false, now_us);
+    wake_arbiter(w);
+}
+
+static void on_exit_overdue(int number) {
+    (void)number;
+    _exit(CG_EXIT_OK);
+}
+
+void cg_worker_bound_exit(const struct cg_worker *w) {
+    (void)w;
+    struct sigaction action = {.sa_handler = on_exit_overdue};
+    sigfillset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    cg_log_flush();
+    alarm(EXIT_S);
 }
 
 void cg_worker_beat(struct cg_worker *w, uint64_t now_us) {
@@ -247,8 +274,7 @@ static enum cg_exit boot(struct cg_worker *w) {
         return code;
     if (w->stop == CG_STOP_NO)
         cg_slot_set_state(w->child->slot, CG_SLOT_READY);
-    ssize_t ignored = write(w->child->arbiter_fd, "", 1); /* full: the arbiter wakes up anyway */
-    (void)ignored;
+    wake_arbiter(w);
     return CG_EXIT_OK;
 }
 

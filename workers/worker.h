@@ -55,8 +55,16 @@ bool cg_worker_is_quick(void);
 /* Drivers call it once, when child->parent_fd is readable: a graceful stop. */
 void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us);
 
+/* An application call has taken longer than `timeout` and cannot be ended: the arbiter shall send
+ * another worker at once, this one finishes what else it does. */
+void cg_worker_give_up(struct cg_worker *w, uint64_t now_us);
+
+/* The driver has finished, but some of its threads have not, and may never give the host back: the
+ * process ends, if need be without the host. For the main thread. */
+void cg_worker_bound_exit(const struct cg_worker *w);
+
 /* Once a turn, and the longest time that a driver may wait before the next (-1: for ever). The
- * arbiter kills who does not beat for `timeout`: a beat says, not stuck in the application. */
+ * arbiter kills who does not beat for `timeout`. */
 void cg_worker_beat(struct cg_worker *w, uint64_t now_us);
 int cg_worker_beat_ms(const struct cg_worker *w);
 

@@ -175,8 +175,5 @@ const char *cg_doing(const struct cg_slot *slot, uint64_t now_us, char ret_text[
         bool booting = atomic_load(&slot->state) == CG_SLOT_BOOTING;
         return strcpy(ret_text, booting ? "while booting" : "idle");
     }
-    uint64_t age_us = now_us > view.request_us ? now_us - view.request_us : 0;
-    snprintf(ret_text, CG_DOING_MAX, "request \"%s\"%s%s is running for %llu s", view.line,
-             view.client[0] ? " from " : "", view.client, (unsigned long long)(age_us / 1000000));
-    return ret_text;
+    return cg_slot_words(&view, now_us, ret_text);
 }

@@ -21,7 +21,7 @@ enum cg_death {
 struct cg_orders {
     bool leave;   /* TERM */
     bool quick;   /* QUIT */
-    bool timeout; /* ABRT, because it showed no life */
+    bool timeout; /* ABRT, because it showed no life; or a request's timeout ended it */
     bool kill;    /* KILL, because neither of the above helped */
 };
 
@@ -55,7 +55,7 @@ void cg_death_log(enum cg_death death, int status, pid_t pid, const struct cg_sl
  */
 const char *cg_death_boot_reason(int status);
 
-enum { CG_DOING_MAX = CG_SLOT_TEXT_MAX + 128 };
+enum { CG_DOING_MAX = CG_SLOT_WORDS_MAX };
 
 /* What a worker is doing: `request "GET / HTTP/1.1" from 127.0.0.1 is running for 31 s`,
  * "while booting" or "idle". Returns ret_text. */

@@ -93,7 +93,8 @@ int cg_pool_bound(int64_t workers_n) {
 }
 
 static bool stays(const struct cg_proc *proc, const struct cg_generation *g) {
-    return proc->generation == g && !proc->orders.leave && !proc->orders.quick;
+    return proc->generation == g && !proc->orders.leave && !proc->orders.quick &&
+           atomic_load(&proc->slot->state) != CG_SLOT_LEAVING;
 }
 
 static int count_staying(const struct cg_pool *p, const struct cg_generation *g) {
@@ -167,6 +168,7 @@ static void brake(struct cg_pool *p, const struct cg_proc *dead, uint64_t now_us
 
 static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, uint64_t now_us) {
     p->served |= cg_proc_note_ready(proc, now_us);
+    cg_proc_note_timeout(proc, now_us);
     enum cg_death death = cg_death_of(status, proc->orders, &p->oom, now_us);
     cg_death_log(death, status, proc->pid, proc->slot, now_us);
     struct cg_loss loss = {
@@ -212,6 +214,7 @@ void cg_pool_look(struct cg_pool *p, uint64_t now_us) {
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
         struct cg_proc *proc = proc_of(at);
         p->served |= cg_proc_note_ready(proc, now_us);
+        cg_proc_note_timeout(proc, now_us);
         if (now_us >= p->judge_from_us)
             cg_proc_judge(proc, now_us);
         cg_proc_enforce(proc, now_us);

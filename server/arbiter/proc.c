@@ -33,6 +33,13 @@ bool cg_proc_note_ready(struct cg_proc *proc, uint64_t now_us) {
     return true;
 }
 
+void cg_proc_note_timeout(struct cg_proc *proc, uint64_t now_us) {
+    if (proc->orders.timeout || !atomic_load(&proc->slot->timed_out))
+        return;
+    proc->orders.timeout = true;
+    limit(proc, now_us + (uint64_t)proc->settings->graceful_timeout * SECOND_US + CG_PROC_QUICK_US);
+}
+
 uint64_t cg_proc_judge_us(const struct cg_proc *proc) {
     if (proc->settings->timeout <= 0 || proc->orders.timeout || proc->orders.kill)
         return UINT64_MAX;

@@ -39,6 +39,10 @@ void cg_proc_leave(struct cg_proc *proc, bool quick, uint64_t now_us);
 /* Takes note when it has become ready; true when it did just now. */
 bool cg_proc_note_ready(struct cg_proc *proc, uint64_t now_us);
 
+/* Takes note when it has told that a request has gone beyond `timeout`. It has logged that, and
+ * leaves by itself: there is nothing to judge any more, but it has a limit. */
+void cg_proc_note_timeout(struct cg_proc *proc, uint64_t now_us);
+
 /* Aborts it when it has shown no life for `timeout`. */
 void cg_proc_judge(struct cg_proc *proc, uint64_t now_us);
 

@@ -9,6 +9,7 @@
 #include "server/base/slice.h"
 #include "server/settings/settings.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
 /* Exit codes of a worker and of the server, as Gunicorn's. */
@@ -48,6 +49,9 @@ struct cg_runtime {
     /* In a worker, from a signal handler: break out of the running application call, soon.
      * Async-signal-safe. */
     void (*interrupt)(void *rt);
+    /* In a worker, from any of its threads and without the host: writes into the error log, soon,
+     * what `thread` is doing, which may have the host and never give it back. */
+    void (*dump)(void *rt, pthread_t thread);
     /* In a worker, outside the application: let the host handle what is pending (signals). */
     void (*poll)(void *rt);
 };

@@ -6,6 +6,7 @@
 #include "server/arbiter/slot.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/mman.h>
 
 /* A writer holds the text for some hundred nanoseconds; a dead one holds it for ever. */
@@ -49,6 +50,10 @@ void cg_slot_release(struct cg_slot *s) {
 
 void cg_slot_set_state(struct cg_slot *s, enum cg_slot_state state) {
     atomic_store(&s->state, (int)state);
+}
+
+void cg_slot_set_timed_out(struct cg_slot *s) {
+    atomic_store(&s->timed_out, true);
 }
 
 void cg_slot_beat(struct cg_slot *s, uint64_t now_us) {
@@ -112,4 +117,12 @@ void cg_slot_read(const struct cg_slot *s, struct cg_slot_view *ret_view) {
     }
     if (ret_view->request_us == 0)
         ret_view->client[0] = ret_view->line[0] = '\0';
+}
+
+const char *cg_slot_words(const struct cg_slot_view *view, uint64_t now_us,
+                          char ret_text[CG_SLOT_WORDS_MAX]) {
+    uint64_t age_us = now_us > view->request_us ? now_us - view->request_us : 0;
+    snprintf(ret_text, CG_SLOT_WORDS_MAX, "request \"%s\"%s%s is running for %llu s", view->line,
+             view->client[0] ? " from " : "", view->client, (unsigned long long)(age_us / 1000000));
+    return ret_text;
 }

@@ -9,6 +9,7 @@
 #include "server/base/slice.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -27,6 +28,7 @@ struct cg_slot {
     _Atomic uint64_t beat_us;    /* monotonic: the last sign of life */
     _Atomic uint64_t request_us; /* monotonic: since when it is in the application; 0 = it is not */
     _Atomic uint64_t requests_n;
+    _Atomic bool timed_out;    /* it leaves because a request took longer than `timeout` */
     _Atomic uint32_t text_seq; /* odd while the text is being written */
     uint16_t client_len, line_len;
     char client[46];
@@ -50,6 +52,7 @@ void cg_slot_release(struct cg_slot *s);
 /* The worker's side; begin, end and hide by one thread at a time. With several requests in the
  * application the worker shows the oldest. */
 void cg_slot_set_state(struct cg_slot *s, enum cg_slot_state state);
+void cg_slot_set_timed_out(struct cg_slot *s);
 void cg_slot_beat(struct cg_slot *s, uint64_t now_us);
 void cg_slot_begin_request(struct cg_slot *s, struct cg_slice client, struct cg_slice line,
                            uint64_t now_us);
@@ -65,5 +68,11 @@ struct cg_slot_view {
     char line[CG_SLOT_TEXT_MAX + 1];
 };
 void cg_slot_read(const struct cg_slot *s, struct cg_slot_view *ret_view);
+
+enum { CG_SLOT_WORDS_MAX = CG_SLOT_TEXT_MAX + 128 };
+
+/* `request "GET / HTTP/1.1" from 127.0.0.1 is running for 31 s`. Returns ret_text. */
+const char *cg_slot_words(const struct cg_slot_view *view, uint64_t now_us,
+                          char ret_text[CG_SLOT_WORDS_MAX]);
 
 #endif

@@ -162,6 +162,14 @@ void cg_conn_broken(struct cg_conn *c);
 uint64_t cg_conn_deadline_us(const struct cg_conn *c);
 void cg_conn_expire(struct cg_conn *c);
 
+/* For a driver that gives up a connection which another thread is stuck with in the application;
+ * both read of it only what nobody writes meanwhile. answer_in_place: c, just made on a copy of its
+ * descriptor, answers that the time is over. log_in_place: its access line, through http, which the
+ * driver must then keep from being written again. */
+void cg_conn_answer_in_place(struct cg_conn *c, const struct cg_conn *stuck);
+void cg_conn_log_in_place(const struct cg_conn *stuck, struct cg_http *http, int status,
+                          uint64_t body_bytes);
+
 /* No request has begun, whatever empty lines have come: may be closed at will when the worker
  * stops. */
 bool cg_conn_idle(const struct cg_conn *c);

@@ -189,6 +189,38 @@ void cg_exchange_log(struct cg_conn *c) {
         http->io->access(http->io_ctx, cg_buf_slice(&c->scratch));
 }
 
+void cg_conn_answer_in_place(struct cg_conn *c, const struct cg_conn *stuck) {
+    const struct cg_request *of = &stuck->exchange.request;
+    struct cg_request *r = &c->exchange.request;
+    r->is_head = of->is_head;
+    r->version_major = of->version_major;
+    r->version_minor = of->version_minor;
+    enum cg_fault fault = CG_FAULT_APPLICATION_TIMEOUT;
+    if (cg_output_add_error_page(c, cg_fault_status(fault), cg_fault_text(fault)) < 0)
+        cg_conn_broken(c);
+    else
+        cg_conn_enter(c, CG_CONN_SENDING);
+}
+
+void cg_conn_log_in_place(const struct cg_conn *stuck, struct cg_http *http, int status,
+                          uint64_t body_bytes) {
+    const struct cg_exchange *of = &stuck->exchange;
+    struct cg_exchange ex = {
+        .request = of->request,
+        .response = {.status = status, .body_bytes = body_bytes},
+        .peer = of->peer,
+        .client = of->client,
+        .local = of->local,
+        .proxy = of->proxy,
+        .fd = -1,
+        .begun_us = of->begun_us,
+    };
+    struct cg_buf line = CG_BUF_INIT;
+    if (http->access && cg_access_render(http->access, &ex, http->now_us, http->wall_s, &line) == 0)
+        http->io->access(http->io_ctx, cg_buf_slice(&line));
+    cg_buf_done(&line);
+}
+
 /* Sends what is queued from within the application's call. */
 static int drain(struct cg_conn *c) {
     if (cg_output_empty(c))

@@ -150,6 +150,69 @@ CG_TEST(term_finishes_what_all_threads_do) {
     CG_CHECK_INT(rig_await_exit(), 0);
 }
 
+/* One thread is stuck for longer than `timeout`. */
+static int get_stuck(int threads) {
+    rig.settings.timeout = 1;
+    start(threads);
+    return enter_gate();
+}
+
+CG_TEST(request_past_timeout_is_answered_logged_and_ends_the_worker) {
+    int stuck = get_stuck(1);
+    CG_CHECK(strncmp(rig_hear(stuck, NULL, 0), "HTTP/1.1 504 ", 13) == 0);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    rig_await_log("[CRITICAL] WORKER TIMEOUT (pid:");
+    rig_await_log("request \"GET /gate HTTP/1.1\" from 127.0.0.1 is running for 1 s");
+    rig_await_log("Stack of that thread");
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET /gate 504\n"), 1);
+    CG_CHECK_INT(atomic_load(&rig.slot->state), CG_SLOT_LEAVING);
+    CG_CHECK(atomic_load(&rig.slot->timed_out));
+}
+
+CG_TEST(other_requests_are_finished_when_one_is_past_timeout) {
+    rig.settings.timeout = 1;
+    start(1);
+    int kept = rig_connect_tcp();
+    rig_ask(kept, "/");
+    rig_hear_hello(kept);
+    int stuck = enter_gate();
+    rig_ask(kept, "/"); /* has nobody but the thread that is stuck, and then its replacement */
+    CG_CHECK(strncmp(rig_hear(stuck, NULL, 0), "HTTP/1.1 504 ", 13) == 0);
+    CG_CHECK(strstr(rig_hear(kept, NULL, 0), "Connection: close\r\n"));
+    CG_CHECK_INT(rig_await_exit(), 0);
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET / 200\n"), 2);
+}
+
+CG_TEST(thread_that_comes_back_after_its_timeout_says_nothing_more) {
+    int stuck = get_stuck(2), busy = rig_connect_tcp();
+    CG_CHECK(strncmp(rig_hear(stuck, "\r\n\r\n", 1), "HTTP/1.1 504 ", 13) == 0);
+    rig_say(stuck, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    open_gate(1);
+    CG_CHECK(strstr(rig_hear(stuck, NULL, 0), "hello") == NULL);
+    close(busy);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET"), 1);
+}
+
+CG_TEST(response_that_has_begun_is_cut_at_timeout) {
+    rig.settings.timeout = 1;
+    start(2);
+    int stuck = rig_connect_tcp();
+    rig_ask(stuck, "/trickle");
+    rig_hear(stuck, "drop", 1);
+    CG_CHECK(strstr(rig_hear(stuck, NULL, 0), "0\r\n\r\n") == NULL);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET /trickle 200\n"), 1);
+}
+
+CG_TEST(all_threads_stuck_are_all_given_up) {
+    int stuck[] = {get_stuck(2), enter_gate()};
+    for (int i = 0; i < 2; i++)
+        CG_CHECK(strncmp(rig_hear(stuck[i], NULL, 0), "HTTP/1.1 504 ", 13) == 0);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET /gate 504\n"), 2);
+}
+
 /* Quick and slow requests mixed, so that the baton changes hands all the time. */
 static void mix(int threads, int rounds_n) {
     enum { CLIENTS_N = 24 };

@@ -91,6 +91,12 @@ static enum cg_app_result app_next(void *ctx, struct cg_exchange *ex, struct cg_
         ret_chunk->bytes = cg_slice_of(big, RIG_DRIP_LEN);
         return CG_APP_CHUNK;
     }
+    if (path_is(ex, "/trickle") && script->chunks_n++ == 0) {
+        ret_chunk->bytes = CG_SLICE("drop");
+        return CG_APP_CHUNK;
+    }
+    if (path_is(ex, "/trickle"))
+        return wait_at_gate();
     if (path_is(ex, "/push")) {
         while (cg_exchange_push(ex, cg_slice_of(big, RIG_DRIP_LEN)) == 0)
             ;
@@ -160,6 +166,12 @@ static void rt_poll(void *rt) {
     CG_CHECK(!host_is_free);
 }
 
+static void rt_dump(void *rt, pthread_t thread) {
+    (void)rt;
+    cg_log(CG_LOG_INFO, "Stack of %s thread",
+           pthread_equal(thread, pthread_self()) ? "this" : "that");
+}
+
 static const struct cg_runtime runtime = {
     .wait_begin = rt_wait_begin,
     .wait_end = rt_wait_end,
@@ -167,6 +179,7 @@ static const struct cg_runtime runtime = {
     .thread_end = rt_thread_end,
     .boot = rt_boot,
     .interrupt = rt_interrupt,
+    .dump = rt_dump,
     .poll = rt_poll,
 };
 

@@ -6,7 +6,8 @@
  *
  * The application's paths: "/" says hello; "/gate" reports to entered_fds and says hello after a
  * byte in gate_fds; "/nap" says it after RIG_NAP_MS; "/big" and "/file" answer RIG_BIG_LEN bytes at
- * once, "/drip" RIG_DRIPS_N times RIG_DRIP_LEN, "/push" pushes until it fails.
+ * once, "/drip" RIG_DRIPS_N times RIG_DRIP_LEN, "/push" pushes until it fails; "/trickle" answers a
+ * few bytes, then is as "/gate".
  */
 #ifndef CG_TESTS_UNIT_WORKER_RIG_H
 #define CG_TESTS_UNIT_WORKER_RIG_H

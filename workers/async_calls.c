@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an application thread does with the client that it was given, how long it may take, and what
+ * the scoreboard shows of it. Owns the worker's slot. Waits for nothing but the host, and the
+ * reader of WSGI's write().
+ *
+ * A call that takes longer than `timeout` cannot be broken off, so it is given up: the leader takes
+ * from its thread the right to let anything out (async.h, enum cg_async_hold), answers in its
+ * place, and lets the worker finish what else it does. The thread learns of it when it comes back.
+ */
+#include "workers/async.h"
+
+#include "workers/core.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+enum {
+    SECOND_US = 1000 * 1000,
+    /* Steps of one exchange before others get their turn. */
+    STEPS_MAX = 16,
+    GATEWAY_TIMEOUT = 504,
+};
+
+/* The host: the interpreter, without which no application code runs */
+
+void cg_async_thread_take_host(struct cg_async_thread *t) {
+    const struct cg_child *child = t->engine->worker->child;
+    if (!t->has_host)
+        child->runtime->wait_end(child->rt);
+    t->has_host = true;
+}
+
+void cg_async_thread_give_host(struct cg_async_thread *t) {
+    const struct cg_child *child = t->engine->worker->child;
+    if (t->has_host)
+        child->runtime->wait_begin(child->rt);
+    t->has_host = false;
+}
+
+/* Who may let something out */
+
+bool cg_async_thread_come_out(struct cg_async_thread *t) {
+    int inside = CG_ASYNC_INSIDE;
+    return atomic_load_explicit(&t->hold, memory_order_relaxed) == CG_ASYNC_OUTSIDE ||
+           atomic_compare_exchange_strong(&t->hold, &inside, CG_ASYNC_OUTSIDE);
+}
+
+static void go_in(struct cg_async_thread *t) {
+    const struct cg_response *r = &cg_conn_exchange(t->client->conn)->response;
+    t->status_left = r->head_left ? r->status : 0;
+    t->body_left_bytes = r->body_bytes;
+    atomic_store_explicit(&t->hold, CG_ASYNC_INSIDE, memory_order_release);
+}
+
+static bool is_given_up(const struct cg_async_thread *t) {
+    return atomic_load_explicit(&t->hold, memory_order_relaxed) == CG_ASYNC_GIVEN_UP;
+}
+
+/* The scoreboard */
+
+static uint64_t since_us(const struct cg_async_thread *t) {
+    return atomic_load_explicit(&t->since_us, memory_order_relaxed);
+}
+
+static struct cg_async_thread *oldest(const struct cg_async *e) {
+    struct cg_async_thread *found = NULL;
+    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
+        struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
+        if (!found || since_us(t) < since_us(found))
+            found = t;
+    }
+    return found;
+}
+
+static void copy_cut(char *to, size_t size, struct cg_slice from) {
+    size_t len = from.len < size ? from.len : size - 1;
+    if (len > 0)
+        memcpy(to, from.at, len);
+    to[len] = '\0';
+}
+
+/* One that waits for its client is as young as can be. */
+static void show(const struct cg_async_thread *t) {
+    struct cg_slot *slot = t->engine->worker->child->slot;
+    uint64_t now_us = t->engine->http.now_us;
+    cg_slot_begin_request(slot, cg_slice_str(t->shown.client), cg_slice_str(t->shown.line),
+                          since_us(t) < now_us ? since_us(t) : now_us);
+    cg_slot_beat(slot, now_us); /* however old it is: the loop is well */
+}
+
+/* The slot shows the oldest call. Any call may become it, when its request is no longer ours to
+ * read: the texts are kept. */
+void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
+    struct cg_async *e = t->engine;
+    const struct cg_exchange *ex = cg_conn_exchange(t->client->conn);
+    bool alone = cg_list_empty(&e->calling);
+    t->counts = begins;
+    atomic_store_explicit(&t->since_us, e->http.now_us, memory_order_relaxed);
+    copy_cut(t->shown.client, sizeof(t->shown.client), cg_endpoint_host(ex->client));
+    copy_cut(t->shown.line, sizeof(t->shown.line), ex->request.line);
+    go_in(t);
+    cg_list_push_back(&e->calling, &t->calling);
+    if (begins)
+        cg_worker_count_request(e->worker, e->http.now_us);
+    if (alone)
+        show(t);
+}
+
+void cg_async_thread_leave(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    struct cg_slot *slot = e->worker->child->slot;
+    if (is_given_up(t))
+        e->given_up_n--;
+    cg_list_remove(&t->calling);
+    if (t->counts)
+        cg_slot_end_request(slot, e->http.now_us);
+    else
+        cg_slot_hide_request(slot, e->http.now_us);
+    const struct cg_async_thread *next = oldest(e);
+    if (next)
+        show(next);
+}
+
+/* Calling the application */
+
+/* Waits for the reader of WSGI's write(), without the host: at most send_timeout. `timeout` is
+ * about the application and not about the client, so the call has no age meanwhile. */
+static int wait_writable(struct cg_async_thread *t, int fd) {
+    const struct cg_async *e = t->engine;
+    struct pollfd fds[] = {{.fd = fd, .events = POLLOUT},
+                           {.fd = e->finish_fds[0], .events = POLLIN}};
+    atomic_store_explicit(&t->since_us, UINT64_MAX, memory_order_relaxed);
+    cg_async_thread_give_host(t);
+    int64_t timeout_ms = e->worker->settings->send_timeout * 1000;
+    int n;
+    do {
+        n = poll(fds, 2, timeout_ms > 0 && timeout_ms < INT_MAX ? (int)timeout_ms : -1);
+    } while (n < 0 && errno == EINTR);
+    cg_async_thread_take_host(t);
+    cg_http_tick(&t->http);
+    atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
+    if (n > 0)
+        return fds[1].revents ? -ECANCELED : 0;
+    return n == 0 ? -ETIMEDOUT : -errno;
+}
+
+int cg_async_thread_drain(void *io, struct cg_conn *conn) {
+    struct cg_async_thread *t = io;
+    struct cg_async_client *c = cg_conn_owner(conn);
+    int rc = cg_async_thread_come_out(t) ? 0 : -ECANCELED;
+    while (rc == 0 && cg_conn_wants(conn) == CG_WANT_WRITE) {
+        rc = cg_async_client_send(t->engine->worker->settings, c);
+        if (rc == -EAGAIN)
+            rc = wait_writable(t, c->fd);
+    }
+    if (rc < 0)
+        cg_conn_broken(conn);
+    if (rc != -ECANCELED)
+        go_in(t);
+    return rc;
+}
+
+/* Sends what the application has just said: the head with what is in memory, and, in a second
+ * attempt, of a file what goes at once. False when there is more, which the loop sends as the
+ * client reads. */
+static bool transmit(struct cg_async_thread *t) {
+    struct cg_async_client *c = t->client;
+    for (int i = 0; i < 2 && cg_conn_wants(c->conn) == CG_WANT_WRITE; i++) {
+        int rc = cg_async_client_send(t->engine->worker->settings, c);
+        if (rc == -EAGAIN)
+            break;
+        if (rc < 0)
+            cg_conn_broken(c->conn);
+    }
+    return cg_conn_wants(c->conn) != CG_WANT_WRITE;
+}
+
+/* Nobody hears of the exchange any more, but it gets its end. */
+static void abandon(struct cg_conn *conn) {
+    cg_conn_broken(conn);
+    if (cg_conn_has_begun(conn))
+        cg_conn_run(conn);
+}
+
+/* One step. False when it was the last one for now. */
+static bool step(struct cg_async_thread *t) {
+    struct cg_conn *conn = t->client->conn;
+    if (!is_given_up(t))
+        cg_conn_run(conn);
+    cg_http_tick(&t->http);
+    if (!cg_async_thread_come_out(t)) {
+        abandon(conn);
+        return false;
+    }
+    return !cg_worker_is_quick() && transmit(t) && cg_conn_has_begun(conn);
+}
+
+void cg_async_thread_call(struct cg_async_thread *t) {
+    struct cg_worker *w = t->engine->worker;
+    cg_log_flush(); /* nothing finished is lost if the application takes the process down */
+    cg_async_thread_take_host(t);
+    cg_worker_enter_app(w);
+    for (int i = 1; step(t) && i < STEPS_MAX; i++) {
+        atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
+        go_in(t);
+    }
+    cg_worker_leave_app(w);
+}
+
+/* Calls that take too long */
+
+static uint64_t timeout_us(const struct cg_async *e) {
+    return (uint64_t)e->worker->settings->timeout * SECOND_US;
+}
+
+/* When it is to be given up; UINT64_MAX: not as things are. */
+static uint64_t due_us(const struct cg_async_thread *t) {
+    uint64_t since = since_us(t);
+    return since == UINT64_MAX || is_given_up(t) ? UINT64_MAX : since + timeout_us(t->engine);
+}
+
+uint64_t cg_async_calls_due_us(const struct cg_async *e) {
+    uint64_t first_us = UINT64_MAX;
+    if (timeout_us(e) == 0)
+        return first_us;
+    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
+        uint64_t at_us = due_us(CG_LIST_ENTRY(node, struct cg_async_thread, calling));
+        first_us = at_us < first_us ? at_us : first_us;
+    }
+    return first_us;
+}
+
+/* The words are the arbiter's, for workers that cannot say it themselves. */
+static void report(const struct cg_async_thread *t) {
+    const struct cg_child *child = t->engine->worker->child;
+    struct cg_slot_view view;
+    char words[CG_SLOT_WORDS_MAX];
+    show(t); /* until it comes back: it is the oldest */
+    cg_slot_read(child->slot, &view);
+    cg_log(CG_LOG_CRITICAL, "WORKER TIMEOUT (pid:%d): %s", (int)getpid(),
+           cg_slot_words(&view, t->engine->http.now_us, words));
+    child->runtime->dump(child->rt, t->id);
+}
+
+/* The client is told now, so that no proxy asks the next worker the same thing. */
+static void give_up(struct cg_async_thread *t) {
+    struct cg_async *e = t->engine;
+    const struct cg_conn *conn = t->client->conn;
+    report(t);
+    e->given_up_n++;
+    cg_conn_log_in_place(conn, &e->http, t->status_left ? t->status_left : GATEWAY_TIMEOUT,
+                         t->body_left_bytes);
+    cg_async_client_answer_in_place(e, t->client, t->status_left != 0);
+    cg_worker_give_up(e->worker, e->http.now_us);
+    cg_async_threads_replace(e);
+}
+
+void cg_async_calls_expire(struct cg_async *e) {
+    uint64_t now_us = e->http.now_us;
+    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
+        struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
+        int inside = CG_ASYNC_INSIDE;
+        if (due_us(t) <= now_us &&
+            atomic_compare_exchange_strong(&t->hold, &inside, CG_ASYNC_GIVEN_UP))
+            give_up(t);
+    }
+}
+
+/* A call whose thread says something else meanwhile has begun anew. */
+void cg_async_calls_excuse(struct cg_async *e, uint64_t late_us) {
+    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
+        struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
+        uint64_t since = since_us(t);
+        if (since != UINT64_MAX)
+            atomic_compare_exchange_strong(&t->since_us, &since, since + late_us);
+    }
+}
