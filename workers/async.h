@@ -29,6 +29,9 @@
  *              '-- nobody calls ---'  '------ an application thread is idle: ------'
  *                                             it is promoted
  *
+ * At first the keeper minds. A thread that has begun is idle once it has had the host, not before:
+ * who may wait for it for long must not lead.
+ *
  * The baton is one counter: even, somebody holds it; odd, it lies. Laying it down and picking it up
  * each add one, so a pick-up is a compare-and-swap with the value seen, which fails if the call is
  * not the same any more. It is handed on directly (keeper to application thread) while held.
@@ -95,7 +98,6 @@ struct cg_async_thread {
     struct cg_async_client *client; /* whom it calls the application for */
     bool has_host;                  /* its own */
     struct cg_http http;            /* the surroundings of the connection that it runs */
-    bool late; /* began when others were serving: says itself when it is idle at first */
 
     /* The leader's: */
     struct cg_list inbox; /* clients whose exchange goes on here */

@@ -219,7 +219,8 @@ static void leave(struct cg_async *e) {
     pthread_mutex_unlock(&e->lock);
 }
 
-/* Only now: a thread that waits for the host, which one that is stuck may have, must not lead. */
+/* Not before it has had the host: somebody who is stuck may have it, and who waits for it must not
+ * be made the leader. */
 static void enlist(struct cg_async_thread *t) {
     struct cg_async *e = t->engine;
     pthread_mutex_lock(&e->lock);
@@ -236,8 +237,7 @@ static void *run_thread(void *arg) {
     child->runtime->thread_begin(child->rt);
     t->has_host = true;
     cg_async_thread_give_host(t);
-    if (t->late)
-        enlist(t);
+    enlist(t);
     for (enum cg_async_task task; (task = wait_task(t)) != CG_ASYNC_NOTHING;) {
         if (task == CG_ASYNC_LEAD) {
             lead(t);
@@ -291,6 +291,7 @@ static bool is_finished(struct cg_async *e) {
 static void *run_keeper(void *arg) {
     struct cg_async *e = arg;
     uint64_t seen = 0; /* a value that says somebody holds it */
+    mind(e);
     for (;;) {
         cg_tick_wait(e->tick);
         if (is_finished(e))
@@ -384,32 +385,23 @@ static int start_next(struct cg_async *e) {
     return rc;
 }
 
+/* The keeper last: it begins to lead. */
 static int start(struct cg_async *e) {
-    int rc = start_keeper(e);
+    int rc = 0;
     while (rc == 0 && e->started_n < e->threads_n)
         rc = start_next(e);
-    return rc;
+    return rc < 0 ? rc : start_keeper(e);
 }
 
 void cg_async_threads_replace(struct cg_async *e) {
     if (e->threads_n == 2 * (size_t)e->worker->settings->threads)
         return;
     int rc = add_thread(e);
-    e->threads[e->threads_n - 1].late = true;
     e->threads[e->threads_n - 1].http.draining = true;
     if (rc == 0)
         rc = start_next(e);
     if (rc < 0)
         cg_log(CG_LOG_ERROR, "Cannot replace a stuck thread: %s", strerror(-rc));
-}
-
-/* All wait, and one of them begins to lead. */
-static void begin(struct cg_async *e) {
-    pthread_mutex_lock(&e->lock);
-    for (size_t i = e->threads_n; i-- > 0;)
-        e->idle_threads[e->idle_threads_n++] = &e->threads[i];
-    pthread_mutex_unlock(&e->lock);
-    promote(e);
 }
 
 /* Without the host. */
@@ -450,12 +442,10 @@ int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back) {
     const struct cg_child *child = e->worker->child;
     child->runtime->wait_begin(child->rt);
     int rc = start(e);
-    if (rc == 0) {
-        begin(e);
+    if (rc == 0)
         wait_finished(e);
-    } else {
+    else
         finish(e);
-    }
     *ret_all_back = wait_left(e);
     if (*ret_all_back)
         join(e);
