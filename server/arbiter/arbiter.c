@@ -195,12 +195,16 @@ static void excuse_if_late(struct arbiter *a, uint64_t due_us) {
         cg_pool_excuse(&a->pool, now_us - due_us, now_us);
 }
 
-/* A turn of the reload; a new generation that takes over brings its pidfile. */
+/* A turn of the reload. What belongs to the master itself changes when a new generation takes over.
+ */
 static void turn_reload(struct arbiter *a, uint64_t now_us) {
     const struct cg_generation *before = a->pool.current;
     cg_reload_turn(&a->reload, &a->pool, now_us);
-    if (a->pool.current != before)
-        cg_pidfile_move(&a->pidfile, a->pool.current->settings->pidfile);
+    const struct cg_generation *now = a->pool.current;
+    if (now == before)
+        return;
+    cg_listening_adjust(&now->listeners, now->settings);
+    cg_pidfile_move(&a->pidfile, now->settings->pidfile);
 }
 
 /* True in a child whose worker_main has returned *ret_exit_code. */

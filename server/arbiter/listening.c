@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { ADDRESS_MAX = 300, REASON_MAX = 512, TRIES = 5 };
+enum { ADDRESS_MAX = 300, HOLDER_MAX = 48, REASON_MAX = 512, TRIES = 5 };
 
 /* "('127.0.0.1', 8000)", "/run/x.sock" */
 static void format_address(const struct cg_bind *bind, char ret_text[ADDRESS_MAX]) {
@@ -52,12 +52,23 @@ static const struct cg_listener *find(const struct cg_listeners *listeners,
     return NULL;
 }
 
+static bool has(const struct cg_listeners *listeners, int fd) {
+    for (size_t i = 0; listeners && i < listeners->n; i++)
+        if (listeners->at[i].fd == fd)
+            return true;
+    return false;
+}
+
 /* What strerror() would leave a user to guess. */
 static const char *failure_text(const struct cg_bind *bind, int error) {
     if (bind->kind == CG_BIND_TCP && error == EADDRNOTAVAIL)
         return "this machine has no such address, or there is no host of that name";
     if (bind->kind == CG_BIND_UNIX && error == ENOTSOCK)
         return "a file that is no socket is in the way";
+    if (bind->kind == CG_BIND_UNIX && error == ENOENT)
+        return "there is no such folder";
+    if (bind->kind == CG_BIND_TCP && error == EACCES)
+        return "Permission denied, this port is for privileged users";
     if (bind->kind == CG_BIND_FD && error == EBADF)
         return "nothing was passed on at this number";
     if (bind->kind == CG_BIND_FD && error == ENOTSOCK)
@@ -67,26 +78,77 @@ static const char *failure_text(const struct cg_bind *bind, int error) {
     return strerror(error);
 }
 
-static void log_failure(const struct cg_bind *bind, const char *address, int error) {
+static void log_failure(const struct cg_listener *l, const char *address, int error) {
+    char holder[HOLDER_MAX] = "";
+    if (l->holder)
+        snprintf(holder, sizeof(holder), ", process %d listens there", (int)l->holder);
     if (error == EADDRINUSE) {
         cg_log(CG_LOG_ERROR, "Connection in use: %s", address);
-        cg_log(CG_LOG_ERROR, "connection to %s failed: [Errno %d] %s", address, error,
-               strerror(error));
+        cg_log(CG_LOG_ERROR, "connection to %s failed: [Errno %d] %s%s", address, error,
+               strerror(error), holder);
     } else {
-        cg_log(CG_LOG_ERROR, "Can't listen at %s: %s", address, failure_text(bind, error));
+        cg_log(CG_LOG_ERROR, "Can't listen at %s: %s", address, failure_text(&l->bind, error));
     }
 }
 
+static struct cg_listener_options options_of(const struct cg_settings *settings) {
+    return (struct cg_listener_options){
+        .backlog = (int)settings->backlog,
+        .file_umask = (mode_t)settings->umask,
+        .uid = (uid_t)settings->user,
+        .gid = (gid_t)settings->group,
+        .reuse_port = settings->reuse_port,
+    };
+}
+
+static void share_ports(const struct cg_listeners *listeners, bool shared) {
+    for (size_t i = 0; listeners && i < listeners->n; i++)
+        cg_listener_share_port(&listeners->at[i], shared);
+}
+
+/* One of the old listeners that has the very address to which l is bound. */
+static const struct cg_listener *find_twin(const struct cg_listeners *old,
+                                           const struct cg_listener *l) {
+    for (size_t i = 0; old && i < old->n; i++)
+        if (cg_listener_covers(&old->at[i], l) && cg_listener_covers(l, &old->at[i]))
+            return &old->at[i];
+    return NULL;
+}
+
+/* Opens one beside the old ones. These are no hindrance: 0.0.0.0:80 can be opened while they have
+ * 127.0.0.1:80, and what is theirs under another name goes on as it is. So no client is refused or
+ * reset for a change of addresses. */
+static int open_beside(struct cg_listener *l, const struct cg_bind *bind,
+                       const struct cg_settings *settings, const struct cg_listeners *old) {
+    struct cg_listener_options options = options_of(settings);
+    options.reuse_port |= old != NULL;
+    share_ports(old, true);
+    int rc = cg_listener_bind(l, bind, &options);
+    const struct cg_listener *twin = rc == 0 ? find_twin(old, l) : NULL;
+    if (twin) {
+        cg_listener_close(l);
+        *l = *twin;
+        l->bind = *bind;
+    } else if (rc == 0) {
+        rc = cg_listener_listen(l, &options);
+    }
+    share_ports(old, settings->reuse_port);
+    if (rc == 0)
+        cg_listener_share_port(l, settings->reuse_port);
+    return rc;
+}
+
 static int open_one(struct cg_listener *l, const struct cg_bind *bind,
-                    const struct cg_settings *settings, const struct cg_patience *patience) {
+                    const struct cg_settings *settings, const struct cg_listeners *old,
+                    const struct cg_patience *patience) {
     char address[ADDRESS_MAX];
     format_address(bind, address);
     int tries_n = patience ? TRIES : 1;
     for (int i = 0; i < tries_n; i++) {
-        int rc = cg_listener_open(l, bind, (int)settings->backlog, (int)settings->umask);
+        int rc = open_beside(l, bind, settings, old);
         if (rc == 0)
             return 0;
-        log_failure(bind, address, -rc);
+        log_failure(l, address, -rc);
         if (rc != -EADDRINUSE)
             return rc;
         if (i + 1 < tries_n && !patience->wait_second(patience->ctx))
@@ -115,10 +177,16 @@ static int add(struct cg_listeners *to, const struct cg_bind *bind,
     if (known)
         to->at[to->n] = *known;
     else
-        rc = open_one(&to->at[to->n], bind, settings, patience);
-    if (rc == 0)
-        to->n++;
-    return rc;
+        rc = open_one(&to->at[to->n], bind, settings, shared, patience);
+    if (rc < 0)
+        return rc;
+    /* Two names of one address. */
+    if (has(to, to->at[to->n].fd)) {
+        log_failure(&to->at[to->n], to->at[to->n].name, EADDRINUSE);
+        return -EADDRINUSE;
+    }
+    to->n++;
+    return 0;
 }
 
 static size_t count_binds(const struct cg_settings *settings) {
@@ -231,11 +299,21 @@ static bool same_binds(const struct cg_settings *a, const struct cg_settings *b)
     return same;
 }
 
+/* Keeps old sockets for a part of what a new one has. The kernel prefers the narrower one, so
+ * closing it could reset clients that are just connecting. */
+static void keep_covered(struct cg_listeners *to, const struct cg_listeners *old) {
+    size_t own_n = to->n;
+    for (size_t i = 0; i < old->n; i++)
+        for (size_t k = 0; k < own_n && !has(to, old->at[i].fd); k++)
+            if (cg_listener_covers(&to->at[k], &old->at[i]))
+                to->at[to->n++] = old->at[i];
+}
+
 int cg_listening_renew(const struct cg_settings *settings, const struct cg_settings *old_settings,
                        const struct cg_listeners *old, struct cg_listeners *ret_listeners) {
     struct cg_listeners listeners;
     bool keeps = old->fixed || same_binds(settings, old_settings);
-    int rc = make_list(keeps ? old->n : count_binds(settings), &listeners);
+    int rc = make_list(count_binds(settings) + old->n, &listeners);
     if (rc < 0)
         return rc;
     listeners.fixed = old->fixed;
@@ -246,19 +324,14 @@ int cg_listening_renew(const struct cg_settings *settings, const struct cg_setti
         rc = add_binds(&listeners, settings, true, old, NULL);
         if (rc == 0 && listeners.n == 0)
             rc = add_binds(&listeners, settings, false, old, NULL);
+        if (rc == 0)
+            keep_covered(&listeners, old);
     }
     if (rc < 0)
         cg_listening_close(&listeners, old);
     else
         *ret_listeners = listeners;
     return rc;
-}
-
-static bool has(const struct cg_listeners *listeners, int fd) {
-    for (size_t i = 0; listeners && i < listeners->n; i++)
-        if (listeners->at[i].fd == fd)
-            return true;
-    return false;
 }
 
 bool cg_listening_same(const struct cg_listeners *a, const struct cg_listeners *b) {
@@ -274,6 +347,15 @@ void cg_listening_close(struct cg_listeners *listeners, const struct cg_listener
             cg_listener_close(&listeners->at[i]);
     free(listeners->at);
     *listeners = (struct cg_listeners){NULL, 0, false};
+}
+
+void cg_listening_adjust(const struct cg_listeners *listeners, const struct cg_settings *settings) {
+    struct cg_listener_options options = options_of(settings);
+    for (size_t i = 0; i < listeners->n && !listeners->fixed; i++) {
+        int rc = cg_listener_adjust(&listeners->at[i], &options);
+        if (rc < 0)
+            cg_log(CG_LOG_ERROR, "Can't change %s: %s", listeners->at[i].name, strerror(-rc));
+    }
 }
 
 void cg_listening_claim(struct cg_listeners *listeners) {

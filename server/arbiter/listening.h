@@ -29,6 +29,10 @@ int cg_listening_open(const struct cg_settings *settings, const struct cg_herita
 int cg_listening_renew(const struct cg_settings *settings, const struct cg_settings *old_settings,
                        const struct cg_listeners *old, struct cg_listeners *ret_listeners);
 
+/* Once the settings are in force: backlog, file mode and owner of listeners that were there before.
+ * A service manager's are left alone. */
+void cg_listening_adjust(const struct cg_listeners *listeners, const struct cg_settings *settings);
+
 /* Whether both lists have the same sockets. */
 bool cg_listening_same(const struct cg_listeners *a, const struct cg_listeners *b);
 

@@ -73,16 +73,17 @@ static void set_tcp_options(int fd) {
 #endif
 }
 
-static int listen_tcp(struct cg_listener *l, const struct addrinfo *a, int backlog) {
+static int bind_tcp(struct cg_listener *l, const struct addrinfo *a, bool reuse_port) {
     int fd = open_socket(a->ai_family);
     if (fd < 0)
         return fd;
     set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    set_option(fd, SOL_SOCKET, SO_REUSEPORT, reuse_port);
     set_tcp_options(fd);
     /* The default differs between systems; Linux's, on which Gunicorn's users rely, is off. */
     if (a->ai_family == AF_INET6)
         set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, backlog) < 0) {
+    if (bind(fd, a->ai_addr, a->ai_addrlen) < 0) {
         int rc = -errno;
         close(fd);
         return rc;
@@ -125,7 +126,7 @@ static int lookup(const struct cg_bind *bind, struct addrinfo **ret_list) {
 
 /* Goes on to the next address only when this machine does not have the one before: that its port is
  * taken must be told, not evaded by listening on another. */
-static int open_tcp(struct cg_listener *l, int backlog) {
+static int open_tcp(struct cg_listener *l, bool reuse_port) {
     struct addrinfo *list;
     int rc = lookup(&l->bind, &list);
     if (rc < 0)
@@ -135,7 +136,7 @@ static int open_tcp(struct cg_listener *l, int backlog) {
     for (int i = 0; i < 2; i++)
         for (const struct addrinfo *a = list; a; a = a->ai_next)
             if (a->ai_family == families[i] && (rc == -EADDRNOTAVAIL || rc == -EAFNOSUPPORT))
-                rc = listen_tcp(l, a, backlog);
+                rc = bind_tcp(l, a, reuse_port);
     freeaddrinfo(list);
     return rc;
 }
@@ -155,11 +156,23 @@ static socklen_t unix_address(const struct cg_bind *bind, struct sockaddr_un *re
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
+/* The process that listens at the other end of a unix socket, or 0. */
+static pid_t peer_of(int fd) {
+#ifdef SO_PEERCRED
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+        return peer.pid;
+#endif
+    (void)fd;
+    return 0;
+}
+
 /* Removes the socket file of a server that is gone. 0 when the path is free, or -errno. */
-static int clear_path(const struct cg_bind *bind, const struct sockaddr_un *address,
+static int clear_path(struct cg_listener *l, const struct sockaddr_un *address,
                       socklen_t address_len) {
     struct stat st;
-    if (lstat(bind->path, &st) < 0)
+    if (lstat(l->bind.path, &st) < 0)
         return errno == ENOENT ? 0 : -errno;
     if (!S_ISSOCK(st.st_mode))
         return -ENOTSOCK;
@@ -167,10 +180,12 @@ static int clear_path(const struct cg_bind *bind, const struct sockaddr_un *addr
     if (fd < 0)
         return fd;
     int error = connect(fd, (const struct sockaddr *)address, address_len) < 0 ? errno : 0;
+    if (error == 0)
+        l->holder = peer_of(fd);
     close(fd);
     switch (error) {
     case ECONNREFUSED:
-        return unlink(bind->path) < 0 && errno != ENOENT ? -errno : 0;
+        return unlink(l->bind.path) < 0 && errno != ENOENT ? -errno : 0;
     case ENOENT:
         return 0;
     case 0:
@@ -195,23 +210,35 @@ int cg_listener_claim(struct cg_listener *l) {
     return 0;
 }
 
-static int open_unix(struct cg_listener *l, int backlog, int file_umask) {
+static bool owns_file(const struct cg_listener *l, struct stat *ret_st) {
+    return l->creator == getpid() && lstat(l->bind.path, ret_st) == 0 &&
+           S_ISSOCK(ret_st->st_mode) && ret_st->st_dev == l->dev && ret_st->st_ino == l->ino;
+}
+
+/* Gives the file to whom it is to belong. Not to ask for what is so already lets one who is not
+ * root do without the privilege. */
+static int set_owner(const struct cg_listener *l, const struct cg_listener_options *options) {
+    struct stat st;
+    if (!owns_file(l, &st) || (st.st_uid == options->uid && st.st_gid == options->gid))
+        return 0;
+    return lchown(l->bind.path, options->uid, options->gid) < 0 ? -errno : 0;
+}
+
+static int open_unix(struct cg_listener *l, const struct cg_listener_options *options) {
     struct sockaddr_un address;
     socklen_t len = unix_address(&l->bind, &address);
-    int rc = is_abstract(&l->bind) ? 0 : clear_path(&l->bind, &address, len);
+    int rc = is_abstract(&l->bind) ? 0 : clear_path(l, &address, len);
     if (rc < 0)
         return rc;
     l->fd = open_socket(AF_UNIX);
     if (l->fd < 0)
         return l->fd;
-    mode_t old = umask((mode_t)file_umask);
+    mode_t old = umask(options->file_umask);
     rc = bind(l->fd, (struct sockaddr *)&address, len) < 0 ? -errno : 0;
     umask(old);
     if (rc == 0 && !is_abstract(&l->bind))
         rc = cg_listener_claim(l);
-    if (rc == 0 && listen(l->fd, backlog) < 0)
-        rc = -errno;
-    return rc;
+    return rc < 0 ? rc : set_owner(l, options);
 }
 
 static int adopt_fd(struct cg_listener *l) {
@@ -236,12 +263,12 @@ static int adopt_fd(struct cg_listener *l) {
     return rc;
 }
 
-int cg_listener_open(struct cg_listener *l, const struct cg_bind *bind, int backlog,
-                     int file_umask) {
+int cg_listener_bind(struct cg_listener *l, const struct cg_bind *bind,
+                     const struct cg_listener_options *options) {
     *l = (struct cg_listener){.fd = -1, .bind = *bind};
     if (bind->kind == CG_BIND_FD)
         return adopt_fd(l);
-    int rc = bind->kind == CG_BIND_TCP ? open_tcp(l, backlog) : open_unix(l, backlog, file_umask);
+    int rc = bind->kind == CG_BIND_TCP ? open_tcp(l, options->reuse_port) : open_unix(l, options);
     if (rc == 0)
         rc = describe(l);
     if (rc < 0)
@@ -249,10 +276,44 @@ int cg_listener_open(struct cg_listener *l, const struct cg_bind *bind, int back
     return rc;
 }
 
+int cg_listener_listen(struct cg_listener *l, const struct cg_listener_options *options) {
+    if (l->bind.kind == CG_BIND_FD || listen(l->fd, options->backlog) == 0)
+        return 0;
+    int rc = -errno;
+    cg_listener_close(l);
+    return rc;
+}
+
+int cg_listener_adjust(const struct cg_listener *l, const struct cg_listener_options *options) {
+    struct stat st;
+    int rc = 0;
+    if (l->bind.kind != CG_BIND_FD && listen(l->fd, options->backlog) < 0)
+        rc = -errno;
+    mode_t mode = 0777 & ~options->file_umask;
+    if (rc == 0 && owns_file(l, &st) && (st.st_mode & 0777) != mode &&
+        chmod(l->bind.path, mode) < 0)
+        rc = -errno;
+    return rc < 0 ? rc : set_owner(l, options);
+}
+
+void cg_listener_share_port(const struct cg_listener *l, bool shared) {
+    if (l->local.family != CG_FAMILY_UNIX)
+        set_option(l->fd, SOL_SOCKET, SO_REUSEPORT, shared);
+}
+
+bool cg_listener_covers(const struct cg_listener *l, const struct cg_listener *other) {
+    const struct cg_endpoint *a = &l->local, *b = &other->local;
+    if (a->family == CG_FAMILY_UNIX || b->family == CG_FAMILY_UNIX || a->port != b->port)
+        return false;
+    if (a->family == b->family && strcmp(a->host, b->host) == 0)
+        return true;
+    return strcmp(a->host, "::") == 0 ||
+           (b->family == CG_FAMILY_IPV4 && strcmp(a->host, "0.0.0.0") == 0);
+}
+
 void cg_listener_close(struct cg_listener *l) {
     struct stat st;
-    if (l->creator == getpid() && lstat(l->bind.path, &st) == 0 && S_ISSOCK(st.st_mode) &&
-        st.st_dev == l->dev && st.st_ino == l->ino)
+    if (owns_file(l, &st))
         unlink(l->bind.path);
     l->creator = 0;
     cg_fd_close(&l->fd);

@@ -19,6 +19,16 @@ struct cg_listener {
     pid_t creator;            /* who may unlink the socket file; 0 = there is none of ours */
     dev_t dev;                /* and which file it was */
     ino_t ino;
+    pid_t holder; /* after -EADDRINUSE: who listens there; 0 = unknown */
+};
+
+/* What of the settings concerns listeners. */
+struct cg_listener_options {
+    int backlog;
+    mode_t file_umask; /* a socket file has mode 0777 without these bits, */
+    uid_t uid;         /* and this owner */
+    gid_t gid;
+    bool reuse_port; /* other processes of our user may have the address as well */
 };
 
 struct cg_listeners {
@@ -27,19 +37,32 @@ struct cg_listeners {
     bool fixed; /* a service manager's: no setting changes them */
 };
 
-/* Opens one: non-blocking, close-on-exec, listening. 0 or -errno; cg_listener_close() is harmless
- * after a failure. By kind of bind:
+/* Opens one: non-blocking, close-on-exec, not listening yet. 0 or -errno; cg_listener_close() is
+ * harmless after a failure. By kind of bind:
  *
  * TCP   A name may have several addresses: IPv4 before IPv6, and the first that this machine has is
  *       taken (-EADDRNOTAVAIL: none). Port 0 takes a free one; local and name tell which. A socket
  *       on [::] accepts IPv4 clients too, who then show as ::ffff:192.0.2.1.
  * unix  A stale socket file is replaced, one that answers is refused (-EADDRINUSE), any other file
- *       is refused (-ENOTSOCK). The file's mode is 0777 without file_umask. The process umask
- *       changes during the call, so no other thread may be creating files.
+ *       is refused (-ENOTSOCK). The process umask changes during the call, so no other thread may
+ *       be creating files.
  * fd    The inherited descriptor itself becomes the listener, its backlog as it is. -ENOTSOCK or
  *       -EINVAL when it is no listening stream socket; it stays open then. */
-int cg_listener_open(struct cg_listener *l, const struct cg_bind *bind, int backlog,
-                     int file_umask);
+int cg_listener_bind(struct cg_listener *l, const struct cg_bind *bind,
+                     const struct cg_listener_options *options);
+
+/* From now on clients can connect. 0, or -errno after closing it: -EADDRINUSE here too. */
+int cg_listener_listen(struct cg_listener *l, const struct cg_listener_options *options);
+
+/* Other options for one that listens, as far as they can change: backlog, mode and owner of the
+ * file. Clients notice nothing. 0 or -errno. */
+int cg_listener_adjust(const struct cg_listener *l, const struct cg_listener_options *options);
+
+/* Whether other sockets of our user may be bound to the port, also where the addresses overlap. */
+void cg_listener_share_port(const struct cg_listener *l, bool shared);
+
+/* Whether every address of the other one, with its port, is one of l too. */
+bool cg_listener_covers(const struct cg_listener *l, const struct cg_listener *other);
 
 /* Makes this process the one that unlinks the file of an inherited unix socket. 0, or -errno when
  * there is no such file: -ENOTSOCK when it is not a socket. */

@@ -36,11 +36,27 @@ static void enter_folder(void) {
     atexit(leave_folder);
 }
 
+/* Files of one's own, so that the tests need no privilege. */
+static struct cg_listener_options usual(void) {
+    return (struct cg_listener_options){BACKLOG, 0, geteuid(), getegid(), false};
+}
+
+static int open_with(struct cg_listener *l, const struct cg_bind *bind,
+                     const struct cg_listener_options *options) {
+    int rc = cg_listener_bind(l, bind, options);
+    return rc < 0 ? rc : cg_listener_listen(l, options);
+}
+
+static int open_bind(struct cg_listener *l, const struct cg_bind *bind) {
+    struct cg_listener_options options = usual();
+    return open_with(l, bind, &options);
+}
+
 static int try_open(struct cg_listener *l, const char *text) {
     struct cg_bind bind;
     char error[200];
     CG_CHECK_INT(cg_bind_parse(text, &bind, error, sizeof(error)), 0);
-    return cg_listener_open(l, &bind, BACKLOG, 0);
+    return open_bind(l, &bind);
 }
 
 static struct cg_listener opened(const char *text) {
@@ -268,14 +284,16 @@ CG_TEST(unix_client_cannot_pose_as_an_address) {
 }
 
 CG_TEST(umask_applies_to_the_socket_file_only) {
-    static const struct { int umask, mode; } rows[] = {{0, 0777}, {0007, 0770}, {0177, 0600}};
+    static const struct { mode_t umask, mode; } rows[] = {{0, 0777}, {0007, 0770}, {0177, 0600}};
     enter_folder();
     umask(022);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         struct cg_bind bind = {.kind = CG_BIND_UNIX, .path = "x.sock"};
         struct cg_listener l;
         struct stat st;
-        CG_CHECK_INT(cg_listener_open(&l, &bind, BACKLOG, rows[i].umask), 0);
+        struct cg_listener_options options = usual();
+        options.file_umask = rows[i].umask;
+        CG_CHECK_INT(open_with(&l, &bind, &options), 0);
         CG_CHECK_INT(lstat("x.sock", &st), 0);
         CG_CHECK_INT(st.st_mode & 0777, rows[i].mode);
         cg_listener_close(&l);
@@ -361,7 +379,7 @@ CG_TEST(abstract_socket_leaves_no_file) {
 
 static int adopt(struct cg_listener *l, int fd) {
     struct cg_bind bind = {.kind = CG_BIND_FD, .fd = fd};
-    return cg_listener_open(l, &bind, BACKLOG, 0);
+    return open_bind(l, &bind);
 }
 
 CG_TEST(inherited_descriptor_is_adopted) {
@@ -402,4 +420,110 @@ CG_TEST(what_does_not_listen_is_not_adopted_and_stays_open) {
     CG_CHECK_INT(adopt(&l, idle), -EINVAL);
     cg_listener_close(&l);
     CG_CHECK(fcntl(file, F_GETFD) >= 0 && fcntl(idle, F_GETFD) >= 0);
+}
+
+CG_TEST(adjust_changes_backlog_mode_and_nothing_for_clients) {
+    enter_folder();
+    struct cg_bind bind = {.kind = CG_BIND_UNIX, .path = "x.sock"};
+    struct cg_listener l;
+    struct cg_endpoint peer;
+    struct cg_listener_options options = usual();
+    struct stat before, after;
+    options.backlog = 0;
+    CG_CHECK_INT(open_with(&l, &bind, &options), 0);
+    CG_CHECK_INT(lstat("x.sock", &before), 0);
+    int waiting = connected(&l, NULL);
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "x.sock"};
+    int client = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    CG_CHECK_INT(connect(client, (struct sockaddr *)&address, sizeof(address)), -1);
+    CG_CHECK_INT(errno, EAGAIN);
+    options.backlog = 4;
+    options.file_umask = 0117;
+    CG_CHECK_INT(cg_listener_adjust(&l, &options), 0);
+    CG_CHECK_INT(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+    CG_CHECK_INT(lstat("x.sock", &after), 0);
+    CG_CHECK_INT(after.st_mode & 0777, 0660);
+    CG_CHECK_INT(after.st_ino, before.st_ino);
+    close(accepted(&l, &peer));
+    close(accepted(&l, &peer));
+    close(waiting);
+    close(client);
+    cg_listener_close(&l);
+}
+
+CG_TEST(adjust_leaves_a_file_alone_that_another_server_put_there) {
+    enter_folder();
+    struct cg_listener l = opened("unix:x.sock");
+    CG_CHECK_INT(unlink("x.sock"), 0);
+    struct cg_listener other = opened("unix:x.sock");
+    struct cg_listener_options options = usual();
+    struct stat st;
+    options.file_umask = 0777;
+    CG_CHECK_INT(cg_listener_adjust(&l, &options), 0);
+    CG_CHECK_INT(lstat("x.sock", &st), 0);
+    CG_CHECK_INT(st.st_mode & 0777, 0777);
+    cg_listener_close(&l);
+    CG_CHECK_INT(access("x.sock", F_OK), 0);
+    cg_listener_close(&other);
+}
+
+CG_TEST(socket_file_of_a_living_server_tells_its_pid) {
+    enter_folder();
+    struct cg_listener l = opened("unix:x.sock"), second;
+    CG_CHECK_INT(try_open(&second, "unix:x.sock"), -EADDRINUSE);
+#ifdef __linux__
+    CG_CHECK_INT(second.holder, getpid());
+#endif
+    cg_listener_close(&l);
+}
+
+CG_TEST(a_bound_socket_refuses_clients_until_it_listens) {
+    struct cg_listener_options options = usual();
+    struct cg_bind bind = {.kind = CG_BIND_TCP, .host = "127.0.0.1"};
+    struct cg_listener l;
+    CG_CHECK_INT(cg_listener_bind(&l, &bind, &options), 0);
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(l.local.port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int client = socket(AF_INET, SOCK_STREAM, 0);
+    CG_CHECK_INT(connect(client, (struct sockaddr *)&address, sizeof(address)), -1);
+    CG_CHECK_INT(errno, ECONNREFUSED);
+    close(client);
+    CG_CHECK_INT(cg_listener_listen(&l, &options), 0);
+    close(connected(&l, NULL));
+    cg_listener_close(&l);
+}
+
+CG_TEST(a_port_is_shared_only_when_both_sides_say_so) {
+    struct cg_listener first = opened("127.0.0.1:0"), second;
+    struct cg_bind bind = first.bind;
+    struct cg_listener_options options = usual();
+    bind.port = first.local.port;
+    options.reuse_port = true;
+    CG_CHECK_INT(open_with(&second, &bind, &options), -EADDRINUSE);
+    cg_listener_share_port(&first, true);
+    CG_CHECK_INT(open_bind(&second, &bind), -EADDRINUSE);
+    CG_CHECK_INT(open_with(&second, &bind, &options), 0);
+    CG_CHECK_INT(option(second.fd, SOL_SOCKET, SO_REUSEPORT), 1);
+    cg_listener_close(&second);
+    cg_listener_close(&first);
+}
+
+static bool covers(const char *host, uint16_t port, enum cg_family family, const char *other_host,
+                   enum cg_family other_family) {
+    struct cg_listener a = {.local = {.family = family, .port = port}};
+    struct cg_listener b = {.local = {.family = other_family, .port = 80}};
+    strcpy(a.local.host, host);
+    strcpy(b.local.host, other_host);
+    return cg_listener_covers(&a, &b);
+}
+
+CG_TEST(wildcards_cover_the_addresses_of_their_port) {
+    CG_CHECK(covers("127.0.0.1", 80, CG_FAMILY_IPV4, "127.0.0.1", CG_FAMILY_IPV4));
+    CG_CHECK(covers("0.0.0.0", 80, CG_FAMILY_IPV4, "127.0.0.1", CG_FAMILY_IPV4));
+    CG_CHECK(covers("::", 80, CG_FAMILY_IPV6, "127.0.0.1", CG_FAMILY_IPV4));
+    CG_CHECK(covers("::", 80, CG_FAMILY_IPV6, "::1", CG_FAMILY_IPV6));
+    CG_CHECK(!covers("0.0.0.0", 81, CG_FAMILY_IPV4, "127.0.0.1", CG_FAMILY_IPV4));
+    CG_CHECK(!covers("0.0.0.0", 80, CG_FAMILY_IPV4, "::1", CG_FAMILY_IPV6));
+    CG_CHECK(!covers("127.0.0.1", 80, CG_FAMILY_IPV4, "0.0.0.0", CG_FAMILY_IPV4));
+    CG_CHECK(!covers("x", 80, CG_FAMILY_UNIX, "x", CG_FAMILY_UNIX));
 }

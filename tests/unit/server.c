@@ -136,6 +136,8 @@ void server_init(struct server *s) {
     s->bind[0] = s->address;
     s->other_bind[0] = s->other_address;
     s->settings = (struct cg_settings){
+        .user = geteuid(),
+        .group = getegid(),
         .bind = s->bind,
         .backlog = 16,
         .workers = 2,

@@ -204,7 +204,10 @@ static void open_listener(struct cg_listener *l, const char *text) {
     struct cg_bind bind;
     char error[200];
     CG_CHECK_INT(cg_bind_parse(text, &bind, error, sizeof(error)), 0);
-    CG_CHECK_INT(cg_listener_open(l, &bind, (int)rig.settings.backlog, 0), 0);
+    struct cg_listener_options options = {
+        .backlog = (int)rig.settings.backlog, .uid = geteuid(), .gid = getegid()};
+    CG_CHECK_INT(cg_listener_bind(l, &bind, &options), 0);
+    CG_CHECK_INT(cg_listener_listen(l, &options), 0);
 }
 
 static void make_surroundings(void) {

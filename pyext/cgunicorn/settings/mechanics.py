@@ -101,9 +101,10 @@ ROWS = (
         SERVER_MECHANICS,
         BOOL,
         False,
-        "Give each worker sockets of its own, by SO_REUSEPORT",
-        "The kernel then spreads connections over the workers. A connection that waits for a busy"
-        " worker is not taken by an idle one.",
+        "Let other servers of the same user have the same addresses",
+        "Sets SO_REUSEPORT; the kernel spreads clients over the servers. The workers of one server"
+        " share its sockets all the same, so that no client waits for a busy worker or is lost with"
+        " one that ends.",
         flags=("--reuse-port",),
     ),
     Setting(
