@@ -9,13 +9,14 @@
 
 #include "pyext/error.h"
 #include "pyext/file_wrapper.h"
+#include "pyext/messages.h"
 #include "pyext/text.h"
 
 /* One entry into the application's code. CG_APP_FAILED means that an exception is set. */
 typedef enum cg_app_result (*step_fn)(struct cg_wsgi *w, struct cg_call *call,
                                       struct cg_chunk *ret_chunk);
 
-int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application,
+int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application, PyObject *hooks,
                  const struct cg_settings *settings) {
     if (!PyCallable_Check(application)) {
         PyErr_Format(PyExc_TypeError, "the application is not callable: %R", application);
@@ -24,7 +25,7 @@ int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *applicatio
     w->state = state;
     w->application = cg_py_ref(application);
     w->context = PyContext_CopyCurrent();
-    if (!w->context)
+    if (!w->context || cg_request_hooks_init(&w->hooks, hooks) < 0)
         return -1;
     return cg_environ_init(&w->environ, state, settings);
 }
@@ -32,6 +33,7 @@ int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *applicatio
 void cg_wsgi_done(struct cg_wsgi *w) {
     cg_call_free_spare(&w->spare);
     cg_environ_done(&w->environ);
+    cg_request_hooks_done(&w->hooks);
     Py_CLEAR(w->context);
     Py_CLEAR(w->application);
 }
@@ -91,7 +93,10 @@ static PyObject *call_application(struct cg_wsgi *w, struct cg_call *call) {
         result =
             PyObject_Vectorcall(w->application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
-    Py_XDECREF(env);
+    if (w->hooks.post)
+        call->environ = env; /* as the application leaves it */
+    else
+        Py_XDECREF(env);
     return result;
 }
 
@@ -105,6 +110,9 @@ static bool is_iterable(PyObject *o) {
 
 static enum cg_app_result begin_step(struct cg_wsgi *w, struct cg_call *call,
                                      struct cg_chunk *unused) {
+    if (w->hooks.pre && cg_request_hooks_pre(&w->hooks, call) < 0)
+        return CG_APP_FAILED;
+    atomic_fetch_add_explicit(&w->requests_n, 1, memory_order_relaxed);
     call->iterable = call_application(w, call);
     if (!call->iterable)
         return CG_APP_FAILED;
@@ -222,6 +230,19 @@ static enum cg_app_result close_step(struct cg_wsgi *w, struct cg_call *call,
     return result ? CG_APP_END : CG_APP_FAILED;
 }
 
+/* The request is over, whatever an exception here says. */
+static enum cg_app_result post_step(struct cg_wsgi *w, struct cg_call *call,
+                                    struct cg_chunk *unused) {
+    if (cg_request_hooks_post(&w->hooks, call) == 0)
+        return CG_APP_END;
+    PyObject *exception = cg_error_take();
+    if (!cg_wsgi_told_to_leave(w, exception))
+        cg_error_log(w->state, CG_LOG_ERROR, PyUnicode_FromString("Exception in post_request hook"),
+                     exception);
+    Py_DECREF(exception);
+    return CG_APP_END;
+}
+
 static void end(void *app, struct cg_exchange *ex) {
     struct cg_wsgi *w = app;
     struct cg_call *call = ex->app_state;
@@ -229,6 +250,11 @@ static void end(void *app, struct cg_exchange *ex) {
         return;
     if (call->iterable && !is_array(call->iterable))
         run_step(w, call, close_step, NULL);
+    if (w->hooks.post && call->context)
+        run_step(w, call, post_step, NULL);
+    if (call->request || call->response)
+        cg_messages_end(call);
+    Py_CLEAR(call->environ);
     Py_CLEAR(call->chunk);
     Py_CLEAR(call->iterator);
     Py_CLEAR(call->iterable);

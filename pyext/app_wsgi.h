@@ -7,6 +7,7 @@
 
 #include "pyext/call.h"
 #include "pyext/environ.h"
+#include "pyext/hooks.h"
 #include "pyext/py.h"
 #include "pyext/state.h"
 
@@ -22,11 +23,13 @@ struct cg_wsgi {
     PyObject *context;      /* strong: contextvars as they were when the application was loaded */
     struct cg_environ environ;
     struct cg_call *spare;
-    _Atomic bool interrupted; /* a quick stop: SystemExit is ours, not the application's */
+    struct cg_request_hooks hooks;
+    _Atomic uint64_t requests_n; /* that have reached the application */
+    _Atomic bool interrupted;    /* a quick stop: SystemExit is ours, not the application's */
 };
 
 /* 0 or -1 with an exception. */
-int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application,
+int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application, PyObject *hooks,
                  const struct cg_settings *settings);
 void cg_wsgi_done(struct cg_wsgi *w);
 

@@ -68,6 +68,10 @@ static PyObject *make(struct cg_state *state, enum cg_lent_kind kind) {
         return cg_callable_new(state, "client_disconnected", cg_client_gone);
     case CG_LENT_CLIENT_SOCKET:
         return cg_client_socket_new(state);
+    case CG_LENT_REQUEST_VIEW:
+        return cg_request_view_new(state);
+    case CG_LENT_RESPONSE_VIEW:
+        return cg_response_view_new(state);
     case CG_LENT_N:
         break;
     }

@@ -26,6 +26,8 @@ enum cg_lent_kind {
     CG_LENT_EARLY_HINTS,
     CG_LENT_CLIENT_GONE,
     CG_LENT_CLIENT_SOCKET,
+    CG_LENT_REQUEST_VIEW,
+    CG_LENT_RESPONSE_VIEW,
     CG_LENT_N
 };
 
@@ -45,6 +47,9 @@ struct cg_call {
     PyObject *iterator; /* NULL for a list, a tuple or a file */
     PyObject *chunk;    /* the bytes that the connection borrows */
     Py_ssize_t at;      /* the next item of a list or tuple */
+    PyObject *environ;  /* only when somebody wants it after the call */
+    PyObject *request;  /* messages.c's, made when asked for */
+    PyObject *response;
 };
 
 /* A record for this exchange, from *spare if there is one. NULL with MemoryError. */
@@ -63,6 +68,8 @@ PyObject *cg_call_lend(struct cg_call *call, enum cg_lent_kind kind);
 PyObject *cg_input_new(struct cg_state *state);
 PyObject *cg_callable_new(struct cg_state *state, const char *name, vectorcallfunc function);
 PyObject *cg_client_socket_new(struct cg_state *state);
+PyObject *cg_request_view_new(struct cg_state *state);
+PyObject *cg_response_view_new(struct cg_state *state);
 
 /* tp_dealloc of lent objects that own nothing. */
 void cg_lent_dealloc(PyObject *self);

@@ -65,8 +65,9 @@ static PyObject *module_run(PyObject *module, PyObject *args) {
     struct cg_settings *settings = cg_settings_new(config);
     if (settings && cg_heritage_read(inherited, &heritage, &texts) == 0 &&
         open_logs(settings) == 0) {
-        struct cg_host host = {.state = PyModule_GetState(module), .runtime = runtime};
-        result = PyLong_FromLong(serve(&host, settings, &heritage));
+        struct cg_host host;
+        if (cg_host_init(&host, PyModule_GetState(module), runtime) == 0)
+            result = PyLong_FromLong(serve(&host, settings, &heritage));
     }
     Py_XDECREF(texts);
     cg_settings_free(settings);

@@ -98,15 +98,6 @@ static void free_settings(void *rt, const struct cg_settings *settings) {
 
 /* Boot */
 
-/* The Python-level handler of SIGINT in a worker, run by the interpreter after interrupt(). */
-static PyObject *on_interrupt(PyObject *self, PyObject *args) {
-    PyErr_SetNone(PyExc_SystemExit);
-    return NULL;
-}
-
-static PyMethodDef on_interrupt_def = {"interrupted", on_interrupt, METH_VARARGS,
-                                       "Leaves the application on a quick stop."};
-
 /* signal.signal(number, handler) for Python's own table only: the C handler that stands, the
  * worker's, is put back. 0 or -1. */
 static int set_handler(PyObject *module, int number, PyObject *handler) {
@@ -140,15 +131,24 @@ static int forget_handlers(PyObject *module) {
 }
 
 /* PyErr_SetInterrupt() runs Python's handler of SIGINT, so ours goes there. */
-static int install_interrupt(void) {
+static int install_interrupt(const struct cg_host *h) {
     PyObject *module = PyImport_ImportModule("signal");
-    PyObject *handler = module ? PyCFunction_New(&on_interrupt_def, NULL) : NULL;
+    PyObject *handler = module ? PyObject_GetAttrString(h->hooks, "interrupted") : NULL;
     int rc = -1;
     if (handler && forget_handlers(module) == 0)
         rc = set_handler(module, SIGINT, handler);
     Py_XDECREF(handler);
     Py_XDECREF(module);
     return rc;
+}
+
+/* With a worker_abort hook ABRT is Python's, too: faulthandler, which is enabled afterwards, passes
+ * it on when it has dumped the stacks. A main thread that never comes back to Python is killed by
+ * the arbiter a little later. 0 or -1. */
+static int catch_abort(const struct cg_host *h) {
+    PyObject *done = PyObject_CallMethod(h->hooks, "catch_abort", NULL);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
 }
 
 /* Crashes and ABRT (the arbiter's to a stuck worker) dump the stacks of all threads into the error
@@ -196,17 +196,33 @@ static enum cg_exit boot_failed(struct cg_host *h) {
     return code;
 }
 
-static enum cg_exit boot(void *rt, const struct cg_settings *settings) {
+static enum cg_exit boot(void *rt, const struct cg_settings *settings, uint64_t requests_max) {
     struct cg_host *h = rt;
-    if (install_interrupt() < 0 || enable_faulthandler() < 0)
+    if (install_interrupt(h) < 0 || catch_abort(h) < 0 || enable_faulthandler() < 0)
         return boot_failed(h);
-    PyObject *application =
-        PyObject_CallMethod(h->runtime, "boot", "O", cg_settings_config(settings));
+    PyObject *application = PyObject_CallMethod(
+        h->runtime, "boot", "OK", cg_settings_config(settings), (unsigned long long)requests_max);
     if (!application)
         return boot_failed(h);
-    int rc = cg_wsgi_init(&h->wsgi, h->state, application, settings);
+    int rc = cg_wsgi_init(&h->wsgi, h->state, application, h->hooks, settings);
     Py_DECREF(application);
     return rc < 0 ? boot_failed(h) : CG_EXIT_OK;
+}
+
+static int leave(void *rt, int exit_code, bool quick) {
+    struct cg_host *h = rt;
+    PyObject *result =
+        PyObject_CallMethod(h->hooks, "leave", "iO", exit_code, quick ? Py_True : Py_False);
+    int code = result ? (int)PyLong_AsLong(result) : exit_code;
+    Py_XDECREF(result);
+    if (PyErr_Occurred()) {
+        PyObject *exception = cg_error_take();
+        if (!cg_wsgi_told_to_leave(&h->wsgi, exception))
+            cg_error_log(h->state, CG_LOG_WARNING,
+                         PyUnicode_FromString("Exception during worker exit"), exception);
+        Py_DECREF(exception);
+    }
+    return code;
 }
 
 /* Signals */
@@ -233,12 +249,29 @@ static void poll(void *rt) {
     Py_DECREF(exception);
 }
 
+int cg_host_init(struct cg_host *h, struct cg_state *state, PyObject *runtime) {
+    *h = (struct cg_host){.state = state, .runtime = runtime};
+    h->hooks = PyObject_GetAttrString(runtime, "hooks");
+    if (!h->hooks)
+        return -1;
+    state->host = h;
+    return 0;
+}
+
 void cg_host_done(struct cg_host *h) {
     poll(h); /* an interrupt that came too late must not break the interpreter's own end */
     cg_wsgi_done(&h->wsgi);
+    h->state->host = NULL;
+    Py_CLEAR(h->hooks);
+}
+
+static int moment(void *rt, const struct cg_moment *m) {
+    const struct cg_host *h = rt;
+    return cg_hooks_moment(h->state, h->hooks, m);
 }
 
 const struct cg_runtime cg_python_runtime = {
+    .moment = moment,
     .before_fork = before_fork,
     .after_fork_parent = after_fork_parent,
     .after_fork_child = after_fork_child,
@@ -249,6 +282,7 @@ const struct cg_runtime cg_python_runtime = {
     .reload = reload,
     .free_settings = free_settings,
     .boot = boot,
+    .leave = leave,
     .interrupt = interrupt,
     .dump = dump,
     .poll = poll,

@@ -15,6 +15,7 @@
 struct cg_host {
     struct cg_state *state; /* borrowed */
     PyObject *runtime;      /* borrowed: the Python Runtime object */
+    PyObject *hooks;        /* strong: its hooks */
     struct cg_wsgi wsgi;    /* empty until boot, and in the arbiter for ever */
 };
 
@@ -22,6 +23,9 @@ extern const struct cg_runtime cg_python_runtime;
 
 /* What Python's own buffers hold goes out, so that a fork does not double it. */
 void cg_host_flush(void);
+
+/* Before the arbiter runs. 0 or -1 with an exception. */
+int cg_host_init(struct cg_host *h, struct cg_state *state, PyObject *runtime);
 
 /* After the arbiter has returned, in both processes. */
 void cg_host_done(struct cg_host *h);

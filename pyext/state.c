@@ -44,6 +44,9 @@ static int make_types(struct cg_state *state, PyObject *module) {
         {&state->client_socket_type, cg_client_socket_type_new},
         {&state->error_stream_type, cg_error_stream_type_new},
         {&state->file_wrapper_type, cg_file_wrapper_type_new},
+        {&state->slot_type, cg_slot_type_new},
+        {&state->request_view_type, cg_request_view_type_new},
+        {&state->response_view_type, cg_response_view_type_new},
     };
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         *types[i].at = types[i].make(module);
@@ -69,14 +72,22 @@ static PyObject *import_from(const char *module_name, const char *attribute) {
 }
 
 static int import_all(struct cg_state *state) {
-    state->io_base = import_from("io", "IOBase");
-    if (!state->io_base)
-        return -1;
-    state->file_io = import_from("io", "FileIO");
-    if (!state->file_io)
-        return -1;
-    state->format_exception = import_from("traceback", "format_exception");
-    return state->format_exception ? 0 : -1;
+    const struct {
+        PyObject **at;
+        const char *module_name, *attribute;
+    } rows[] = {
+        {&state->io_base, "io", "IOBase"},
+        {&state->file_io, "io", "FileIO"},
+        {&state->format_exception, "traceback", "format_exception"},
+        {&state->request_class, "cgunicorn.messages", "Request"},
+        {&state->response_class, "cgunicorn.messages", "Response"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        *rows[i].at = import_from(rows[i].module_name, rows[i].attribute);
+        if (!*rows[i].at)
+            return -1;
+    }
+    return 0;
 }
 
 int cg_state_init(struct cg_state *state, PyObject *module) {

@@ -11,6 +11,8 @@
 
 #include "server/http/field.h"
 
+struct cg_host;
+
 enum cg_name {
 #define CG_NAME(id, text) CG_NAME_##id,
 #include "pyext/names.def"
@@ -25,9 +27,14 @@ enum cg_name {
     OBJECT(client_socket_type)  /* client_socket.c */                                              \
     OBJECT(error_stream_type)   /* error_stream.c */                                               \
     OBJECT(file_wrapper_type)   /* file_wrapper.c */                                               \
+    OBJECT(slot_type)           /* slot_object.c */                                                \
+    OBJECT(request_view_type)   /* messages.c */                                                   \
+    OBJECT(response_view_type)  /* messages.c */                                                   \
     OBJECT(client_disconnected) /* the exception that write() raises */                            \
     OBJECT(empty_input)         /* wsgi.input of every request without a body */                   \
     OBJECT(format_exception)    /* traceback.format_exception */                                   \
+    OBJECT(request_class)       /* cgunicorn.messages.Request */                                   \
+    OBJECT(response_class)      /* cgunicorn.messages.Response */                                  \
     OBJECT(io_base)             /* io.IOBase */                                                    \
     OBJECT(file_io)             /* io.FileIO */
 
@@ -38,6 +45,7 @@ struct cg_state {
     PyObject *name[CG_NAME_N];       /* interned */
     PyObject *field_key[CG_FIELD_N]; /* interned; NULL for CG_FIELD_OTHER */
     struct cg_header_keys header_keys;
+    const struct cg_host *host; /* borrowed: of the run() that is under way, else NULL */
 };
 
 /* Fills a zeroed state. 0 or -1 with an exception; a half-filled state may be cleared. */
@@ -51,6 +59,9 @@ PyObject *cg_callable_type_new(PyObject *module);
 PyObject *cg_client_socket_type_new(PyObject *module);
 PyObject *cg_error_stream_type_new(PyObject *module);
 PyObject *cg_file_wrapper_type_new(PyObject *module);
+PyObject *cg_slot_type_new(PyObject *module);
+PyObject *cg_request_view_type_new(PyObject *module);
+PyObject *cg_response_view_type_new(PyObject *module);
 
 /* tp_new of the types that only the server makes. */
 PyObject *cg_type_refuse_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);

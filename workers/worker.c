@@ -267,7 +267,7 @@ static int init(struct cg_worker *w, struct cg_child *child) {
 
 static enum cg_exit boot(struct cg_worker *w) {
     cg_worker_enter_app(w); /* importing it is running it */
-    enum cg_exit code = runtime->boot(rt, w->settings);
+    enum cg_exit code = runtime->boot(rt, w->settings, w->requests_max);
     cg_worker_leave_app(w);
     cg_worker_take_signals(w, cg_clock_us());
     if (code != CG_EXIT_OK)
@@ -276,6 +276,17 @@ static enum cg_exit boot(struct cg_worker *w) {
         cg_slot_set_state(w->child->slot, CG_SLOT_READY);
     wake_arbiter(w);
     return CG_EXIT_OK;
+}
+
+/* Boots and serves. The exit code. */
+static int live(struct cg_worker *w, cg_driver_fn run) {
+    enum cg_exit code = boot(w);
+    /* An import that a quick stop broke off is no failure of the application's. */
+    if (code != CG_EXIT_OK && w->stop != CG_STOP_QUICK)
+        return code;
+    int rc = w->stop == CG_STOP_QUICK ? 0 : run(w);
+    cg_log_flush();
+    return rc < 0 ? CG_EXIT_ERROR : CG_EXIT_OK;
 }
 
 int cg_worker_main(struct cg_child *child) {
@@ -290,12 +301,7 @@ int cg_worker_main(struct cg_child *child) {
         cg_log(CG_LOG_CRITICAL, "Unknown worker class: %s", w.settings->worker_class);
         return CG_EXIT_WORKER_BOOT;
     }
-    enum cg_exit code = boot(&w);
-    /* An import that a quick stop broke off is no failure of the application's. */
-    if (code != CG_EXIT_OK && w.stop != CG_STOP_QUICK)
-        return code;
-    rc = w.stop == CG_STOP_QUICK ? 0 : run(&w);
-    cg_log_flush();
+    int code = live(&w, run);
     cg_log(CG_LOG_INFO, "Worker exiting (pid: %d)", (int)worker_pid);
-    return rc < 0 ? CG_EXIT_ERROR : CG_EXIT_OK;
+    return runtime->leave(rt, code, cg_worker_is_quick());
 }

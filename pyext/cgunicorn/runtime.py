@@ -13,6 +13,7 @@ from cgunicorn.app_loader import load_app
 from cgunicorn.config import Config, Invocation, load
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.glogging import Logger, make_logger
+from cgunicorn.hooks import Hooks
 from cgunicorn.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 
 class Runtime:
-    """Holds the newest configuration and the preloaded applications. Made once, in the master;
-    each worker has its copy from the fork."""
+    """Holds the newest configuration, the loaded applications and the hooks. Made once, in the
+    master; each worker has its copy from the fork."""
 
     config: Config
     logger: Logger
@@ -30,22 +31,35 @@ class Runtime:
         """Reads the configuration and makes the process as it says. ConfigError."""
         self._invocation = invocation
         self._surroundings = Surroundings(invocation.directory)
-        self._preloaded: dict[str, WSGIApplication] = {}  # by app spec
+        self._loaded: dict[str, WSGIApplication] = {}  # by app spec
         self.config = self._read()
         self.logger = make_logger(self.config)
+        self.hooks = Hooks(self, invocation.directory)
 
     def preload(self) -> None:
         """Loads the application in this process, once. AppLoadError, or what its code raises."""
-        self._preload(self.config)
+        self.load(self.config)
 
-    def boot(self, config: Config) -> WSGIApplication:
+    def load(self, config: Config) -> WSGIApplication:
+        """The application of a configuration, loaded in this process once."""
+        spec = config.app_spec
+        if spec not in self._loaded:
+            self._loaded[spec] = load_app(spec)
+        return self._loaded[spec]
+
+    def loaded(self, config: Config) -> WSGIApplication | None:
+        """The same, unless it would have to be loaded."""
+        return self._loaded.get(config.app_spec)
+
+    def boot(self, config: Config, requests_max: int) -> WSGIApplication:
         """The application, for a new worker of the generation with this configuration: the old one
-        goes on when the arbiter has given a newer one up. AppLoadError, or what its code raises."""
+        goes on when the arbiter has given a newer one up. AppLoadError, or what the user's code
+        raises."""
+        self.hooks.post_fork(requests_max)
         if config is not self.config:
             self._surroundings.restore()
             self._surroundings.apply(config)
-        spec = config.app_spec
-        return self._preloaded[spec] if spec in self._preloaded else load_app(spec)
+        return self.hooks.post_worker_init(self.load(config))
 
     def reload(self) -> Config | None:
         """Reads the configuration anew; None when that fails, after logging why: everything is
@@ -53,7 +67,7 @@ class Runtime:
         try:
             config = self._read()
             if config.preload_app:
-                self._preload(config)
+                self.load(config)
         except ConfigError as error:
             self._stay(str(error), error.details)
         except AppLoadError as error:
@@ -73,10 +87,6 @@ class Runtime:
         config = load(self._invocation)
         self._surroundings.apply(config)
         return config
-
-    def _preload(self, config: Config) -> None:
-        if config.app_spec not in self._preloaded:
-            self._preloaded[config.app_spec] = load_app(config.app_spec)
 
     def _stay(self, why: str, details: str = "") -> None:
         """Goes back to the configuration in force."""

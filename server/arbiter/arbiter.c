@@ -6,6 +6,7 @@
 #include "server/arbiter/arbiter.h"
 
 #include "server/arbiter/listening.h"
+#include "server/arbiter/moments.h"
 #include "server/arbiter/pidfile.h"
 #include "server/arbiter/pool.h"
 #include "server/arbiter/reload.h"
@@ -74,8 +75,10 @@ static void change_workers(struct arbiter *a, int by) {
     if (!is_serving(a))
         return;
     struct cg_generation *g = a->pool.current;
+    int old_n = g->wanted_n;
     g->wanted_n = cg_pool_bound(g->wanted_n + by);
     cg_log(CG_LOG_DEBUG, "%d workers", g->wanted_n);
+    cg_moments_tell_nworkers(&a->pool, g->settings, g->wanted_n, old_n);
 }
 
 static void on_ttin(struct arbiter *a) {
@@ -141,12 +144,36 @@ static bool wait_second(void *ctx) {
     return a->stop == STOP_NO;
 }
 
-/* 0; -EINTR when a signal said to stop; or -errno after logging why. */
+/* The first generation, with its listeners. As start(). */
+static int open_up(struct arbiter *a, const struct cg_settings *settings,
+                   const struct cg_heritage *heritage) {
+    struct cg_pool *p = &a->pool;
+    struct cg_patience patience = {wait_second, a};
+    struct cg_listeners listeners;
+    int rc = cg_listening_open(settings, heritage, &patience, &listeners);
+    if (rc < 0)
+        return rc;
+    p->current = cg_pool_add(p, settings, false, listeners);
+    if (!p->current) {
+        cg_listening_close(&listeners, NULL);
+        cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(ENOMEM));
+        return -ENOMEM;
+    }
+    cg_listening_log(&p->current->listeners);
+    cg_log(CG_LOG_INFO, "Using worker: %s", settings->worker_class);
+    bool go_on = cg_moments_tell(p, CG_MOMENT_WHEN_READY, settings, &p->current->listeners);
+    return go_on ? 0 : -ECANCELED;
+}
+
+/* 0; -EINTR when a signal, -ECANCELED when the host said to stop; or -errno after logging why. */
 static int start(struct arbiter *a, const struct cg_settings *settings,
                  const struct cg_heritage_text *text) {
-    cg_log(CG_LOG_INFO, "Starting cgunicorn %s", CG_VERSION);
     struct cg_heritage heritage;
     char sentence[SENTENCE_MAX];
+    int workers_n = cg_pool_bound(settings->workers);
+    if (!cg_moments_tell_nworkers(&a->pool, settings, workers_n, CG_MOMENTS_NO_OLD_N))
+        return -ECANCELED;
+    cg_log(CG_LOG_INFO, "Starting cgunicorn %s", CG_VERSION);
     int rc = cg_heritage_parse(text, getpid(), &heritage, sentence, sizeof(sentence));
     if (rc < 0) {
         cg_log(CG_LOG_ERROR, "%s", sentence);
@@ -155,31 +182,22 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
     rc = cg_pidfile_create(&a->pidfile, settings->pidfile);
     if (rc < 0)
         return rc;
-    struct cg_patience patience = {wait_second, a};
-    struct cg_listeners listeners;
-    rc = cg_listening_open(settings, &heritage, &patience, &listeners);
-    if (rc < 0)
-        return rc;
-    a->pool.current = cg_pool_add(&a->pool, settings, false, listeners);
-    if (!a->pool.current) {
-        cg_listening_close(&listeners, NULL);
-        cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(ENOMEM));
-        return -ENOMEM;
-    }
-    cg_listening_log(&a->pool.current->listeners);
-    cg_log(CG_LOG_INFO, "Using worker: %s", settings->worker_class);
-    return 0;
+    if (!cg_moments_tell(&a->pool, CG_MOMENT_ON_STARTING, settings, NULL))
+        return -ECANCELED;
+    return open_up(a, settings, &heritage);
 }
 
 static void reap(struct arbiter *a, uint64_t now_us) {
     struct cg_loss loss;
     while (cg_pool_reap(&a->pool, now_us, &loss)) {
         const char *reason = cg_death_boot_reason(loss.status);
+        bool halts = reason && loss.early && !a->pool.served;
+        cg_moments_tell_child_exit(&a->pool, loss.pid, halts);
         if (a->stop != STOP_NO)
             continue;
         if (loss.was_pending && loss.early && !loss.was_ready) {
-            cg_reload_give_up(&a->pool, now_us);
-        } else if (reason && loss.early && !a->pool.served) {
+            cg_reload_give_up(&a->pool);
+        } else if (halts) {
             a->reason = reason;
             a->exit_code = WEXITSTATUS(loss.status);
             stop(a, STOP_QUICK);
@@ -207,6 +225,17 @@ static void turn_reload(struct arbiter *a, uint64_t now_us) {
     cg_pidfile_move(&a->pidfile, now->settings->pidfile);
 }
 
+/* What a hook has asked for by raising. */
+static void obey_host(struct arbiter *a) {
+    struct cg_pool *p = &a->pool;
+    if (a->stop == STOP_NO && p->pending_refused)
+        cg_reload_give_up(p);
+    if (a->stop == STOP_NO && p->told_to_end != CG_MOMENT_GO_ON) {
+        a->exit_code = p->told_to_end;
+        stop(a, STOP_QUICK);
+    }
+}
+
 /* True in a child whose worker_main has returned *ret_exit_code. */
 static bool serve(struct arbiter *a, int *ret_exit_code) {
     for (;;) {
@@ -218,6 +247,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
             turn_reload(a, now_us);
         if (cg_pool_match(&a->pool, cg_clock_us(), ret_exit_code))
             return true;
+        obey_host(a);
         if (a->stop != STOP_NO && cg_list_empty(&a->pool.procs))
             return false;
         uint64_t due_us = cg_pool_next_us(&a->pool, now_us);
@@ -230,6 +260,12 @@ static void log_end(const struct arbiter *a) {
     cg_log(CG_LOG_INFO, "Shutting down: Master");
     if (a->reason)
         cg_log(CG_LOG_ERROR, "Reason: %s", a->reason);
+}
+
+/* After everything else; the exit code may still change. */
+static int say_goodbye(struct cg_pool *p, int exit_code) {
+    p->told_to_end = CG_MOMENT_GO_ON;
+    return cg_moments_tell(p, CG_MOMENT_ON_EXIT, NULL, NULL) ? exit_code : p->told_to_end;
 }
 
 struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
@@ -248,6 +284,8 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
     if (rc == 0)
         result.in_child = serve(&a, &result.exit_code);
     if (!result.in_child) {
+        if (rc == -ECANCELED)
+            result.exit_code = a.pool.told_to_end;
         if (rc == 0 || rc == -EINTR) {
             result.exit_code = a.exit_code;
             log_end(&a);
@@ -256,5 +294,7 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
     }
     cg_pool_done(&a.pool);
     cg_pidfile_remove(&a.pidfile);
+    if (!result.in_child && (rc == 0 || rc == -EINTR))
+        result.exit_code = say_goodbye(&a.pool, result.exit_code);
     return result;
 }

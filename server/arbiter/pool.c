@@ -6,6 +6,7 @@
 #include "server/arbiter/pool.h"
 
 #include "server/arbiter/listening.h"
+#include "server/arbiter/moments.h"
 #include "server/arbiter/proc.h"
 #include "server/arbiter/spawn.h"
 #include "server/base/assert.h"
@@ -35,6 +36,7 @@ int cg_pool_init(struct cg_pool *p, const struct cg_runtime *runtime, void *rt,
         .ctx = ctx,
         .wake_fds = {-1, -1},
         .life_fds = {-1, -1},
+        .told_to_end = CG_MOMENT_GO_ON,
     };
     cg_list_init(&p->generations);
     cg_list_init(&p->procs);
@@ -172,6 +174,7 @@ static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, 
     enum cg_death death = cg_death_of(status, proc->orders, &p->oom, now_us);
     cg_death_log(death, status, proc->pid, proc->slot, now_us);
     struct cg_loss loss = {
+        .pid = proc->pid,
         .status = status,
         .early = cg_death_is_early(death, proc->orders, proc->ready_us, now_us),
         .was_ready = proc->ready_us != 0,
@@ -250,18 +253,12 @@ static int live(struct cg_pool *p, struct cg_generation *g, struct cg_slot *slot
     return p->worker_main(&child);
 }
 
-/* 1 in the parent, 0 in a child whose worker_main has returned, or -errno. */
-static int hire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us, int *ret_exit_code) {
-    struct cg_proc *proc = malloc(sizeof(*proc));
-    if (!proc)
-        return -ENOMEM;
-    *proc = (struct cg_proc){.generation = g, .settings = g->settings, .forked_us = now_us};
-    proc->slot = cg_slot_take(&p->board, now_us);
-    if (!proc->slot) {
-        free(proc);
-        return -EAGAIN;
-    }
+/* The fork itself: 1 in the parent, 0 in a child whose worker_main has returned, or -errno. */
+static int split(struct cg_pool *p, struct cg_proc *proc, int *ret_exit_code) {
+    struct cg_generation *g = proc->generation;
     p->last_age++;
+    if (!cg_moments_tell_pre_fork(p, g, proc->slot))
+        return -ECANCELED;
     cg_list_push_back(&p->procs, &proc->node);
     proc->pid = cg_spawn(p->runtime, p->rt);
     if (proc->pid == 0) {
@@ -269,14 +266,28 @@ static int hire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us, int
         return 0;
     }
     if (proc->pid < 0) {
-        int rc = proc->pid;
-        cg_slot_release(proc->slot);
         cg_list_remove(&proc->node);
-        free(proc);
-        return rc;
+        return proc->pid;
     }
     g->procs_n++;
+    cg_moments_tell_forked(p, g, proc->pid);
     return 1;
+}
+
+/* As split(); -ECANCELED when the host does not want it. */
+static int hire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us, int *ret_exit_code) {
+    struct cg_proc *proc = malloc(sizeof(*proc));
+    if (!proc)
+        return -ENOMEM;
+    *proc = (struct cg_proc){.generation = g, .settings = g->settings, .forked_us = now_us};
+    proc->slot = cg_slot_take(&p->board, now_us);
+    int rc = proc->slot ? split(p, proc, ret_exit_code) : -EAGAIN;
+    if (rc >= 0)
+        return rc;
+    if (proc->slot)
+        cg_slot_release(proc->slot);
+    free(proc);
+    return rc;
 }
 
 bool cg_pool_match(struct cg_pool *p, uint64_t now_us, int *ret_exit_code) {
@@ -288,6 +299,8 @@ bool cg_pool_match(struct cg_pool *p, uint64_t now_us, int *ret_exit_code) {
             int rc = hire(p, g, now_us, ret_exit_code);
             if (rc == 0)
                 return true;
+            if (rc == -ECANCELED)
+                return false;
             if (rc > 0)
                 continue;
             cg_log(CG_LOG_ERROR, "Can't fork a worker: %s", strerror(-rc));

@@ -50,7 +50,9 @@ struct cg_pool {
     struct cg_generation *current;
     struct cg_generation *pending; /* starting, to replace current; or NULL */
     int last_age;
-    bool served; /* a worker has been ready, some time */
+    bool served;          /* a worker has been ready, some time */
+    int told_to_end;      /* the exit code that the host has asked for, or CG_MOMENT_GO_ON */
+    bool pending_refused; /* the host has refused to fork for the pending generation */
     struct cg_throttle throttle;
     struct cg_oom oom;
     uint64_t judge_from_us; /* no worker is found dead before */
@@ -84,6 +86,7 @@ int cg_pool_bound(int64_t workers_n);
 bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g);
 
 struct cg_loss {
+    pid_t pid;
     int status; /* as from waitpid() */
     bool early; /* see cg_death_is_early() */
     bool was_ready;

@@ -6,6 +6,8 @@
 #include "server/arbiter/reload.h"
 
 #include "server/arbiter/listening.h"
+#include "server/arbiter/moments.h"
+#include "server/base/clock.h"
 #include "server/base/log.h"
 
 #include <errno.h>
@@ -23,6 +25,15 @@ static void open_logs(const struct cg_settings *settings) {
 static void fail(const struct cg_pool *p, const char *why) {
     open_logs(p->current->settings);
     cg_log(CG_LOG_ERROR, "Reload failed, the old workers go on: %s", why);
+}
+
+static void give_up(struct cg_pool *p, const char *why) {
+    struct cg_generation *g = p->pending;
+    p->pending = NULL;
+    p->pending_refused = false;
+    fail(p, why);
+    cg_moments_tell_given_up(p, g);
+    cg_pool_retire(p, g, cg_clock_us());
 }
 
 static void begin(struct cg_pool *p) {
@@ -49,6 +60,8 @@ static void begin(struct cg_pool *p) {
         cg_listening_log(&p->pending->listeners);
     /* Whoever reloads may have mended what workers crashed of. */
     p->throttle = (struct cg_throttle){0, 0, 0};
+    if (!cg_moments_tell_reload(p))
+        give_up(p, "a hook refused it");
     return;
 give_back:
     p->runtime->free_settings(p->rt, settings);
@@ -75,9 +88,6 @@ void cg_reload_turn(struct cg_reload *r, struct cg_pool *p, uint64_t now_us) {
     }
 }
 
-void cg_reload_give_up(struct cg_pool *p, uint64_t now_us) {
-    struct cg_generation *g = p->pending;
-    p->pending = NULL;
-    fail(p, "a new worker ended before it was ready");
-    cg_pool_retire(p, g, now_us);
+void cg_reload_give_up(struct cg_pool *p) {
+    give_up(p, p->pending_refused ? "a hook refused it" : "a new worker ended before it was ready");
 }

@@ -18,7 +18,8 @@ void cg_reload_ask(struct cg_reload *r, struct cg_pool *p);
 /* Once a turn: lets a new generation take over that is ready, begins a reload remembered. */
 void cg_reload_turn(struct cg_reload *r, struct cg_pool *p, uint64_t now_us);
 
-/* A worker of the pending generation was lost before it was ready: back to the old ways. */
-void cg_reload_give_up(struct cg_pool *p, uint64_t now_us);
+/* A worker of the pending generation was lost before it was ready, or the host refused to have one
+ * forked: back to the old ways. */
+void cg_reload_give_up(struct cg_pool *p);
 
 #endif

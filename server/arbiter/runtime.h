@@ -11,6 +11,7 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Exit codes of a worker and of the server, as Gunicorn's. */
 enum cg_exit {
@@ -20,8 +21,37 @@ enum cg_exit {
     CG_EXIT_APP_LOAD = 4,    /* the application could not be found or called */
 };
 
+enum cg_moment_id {
+#define CG_MOMENT(id, name) CG_MOMENT_##id,
+#include "server/arbiter/moment.def"
+#undef CG_MOMENT
+};
+
+struct cg_listeners;
+struct cg_slot;
+
+/* Something that happens in the arbiter. What a moment does not need is zero. */
+struct cg_moment {
+    enum cg_moment_id id;
+    const struct cg_settings *settings;   /* in force; pre_fork and forked: the worker's */
+    const struct cg_listeners *listeners; /* when_ready, on_reload, pre_fork, pre_exec */
+    int new_n, old_n;                     /* nworkers_changed; old_n is negative at the start */
+    int age;                              /* pre_fork: the worker's */
+    struct cg_slot *slot;                 /* pre_fork: the worker's, its own until child_exit */
+    pid_t pid;                            /* forked, child_exit */
+    bool halts; /* child_exit: it did not boot, and that ends the server */
+};
+
+enum { CG_MOMENT_GO_ON = -1 };
+
 /* All are set. */
 struct cg_runtime {
+    /* In the arbiter, and pre_exec in the child that executes a new one: something is about to
+     * happen, or has. CG_MOMENT_GO_ON, or the exit code that the server is to end with, after
+     * logging why. Before the first when_ready it ends at once, during a reload only the reload is
+     * given up. */
+    int (*moment)(void *rt, const struct cg_moment *m);
+
     /* Around fork, in the forking thread. */
     void (*before_fork)(void *rt);
     void (*after_fork_parent)(void *rt);
@@ -42,9 +72,13 @@ struct cg_runtime {
     const struct cg_settings *(*reload)(void *rt);
     void (*free_settings)(void *rt, const struct cg_settings *settings);
 
-    /* In a new worker: makes the application ready. CG_EXIT_OK, or the code to leave with, after
-     * logging why. */
-    enum cg_exit (*boot)(void *rt, const struct cg_settings *settings);
+    /* In a new worker: makes the application ready. requests_max is the request with which it will
+     * leave, 0 = none. CG_EXIT_OK, or the code to leave with, after logging why. */
+    enum cg_exit (*boot)(void *rt, const struct cg_settings *settings, uint64_t requests_max);
+
+    /* In a worker that is about to end, after boot, whether that has worked or not; `quick` when
+     * INT or QUIT says so. Takes the exit code that it would have and returns the one to have. */
+    int (*leave)(void *rt, int exit_code, bool quick);
 
     /* In a worker, from a signal handler: break out of the running application call, soon.
      * Async-signal-safe. */

@@ -140,6 +140,7 @@ struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoi
     c->exchange.local = local;
     c->exchange.fd = fd;
     c->exchange.app_state = NULL;
+    c->exchange.number = 0;
     c->stage = CG_STAGE_NONE;
     c->proxy_possible = http->proxy_versions != CG_PROXY_OFF;
     c->reused = c->eof = c->broken = c->must_close = c->line_owed = false;

@@ -132,6 +132,7 @@ static void pull(struct cg_conn *c) {
 static void begin(struct cg_conn *c) {
     struct cg_http *http = c->http;
     http->requests_n++;
+    c->exchange.number++;
     c->excess_reported = false;
     c->exchange.entered_us = http->now_us;
     c->exchange.waited_us = http->now_us - c->since_us;

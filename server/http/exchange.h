@@ -26,6 +26,7 @@ struct cg_exchange {
     uint64_t begun_us;   /* monotonic: when the head was complete */
     uint64_t entered_us; /* when the application was entered; 0 = it was not */
     uint64_t waited_us;  /* how long the complete request had waited for that */
+    unsigned number;     /* which request of its connection that reached the application, from 1 */
     bool aborted;        /* the client does not get the whole response */
     bool client_left;    /* because it has gone, or takes nothing any more */
     void *app_state;     /* the application's own; NULL outside begin..end */

@@ -103,6 +103,32 @@ static int live(struct cg_child *child) {
 static void nothing(void *rt) {
 }
 
+/* Records it; the pid says which worker, or that it came in the arbiter. */
+static int moment(void *rt, const struct cg_moment *m) {
+    static const char letters[] = {
+        [CG_MOMENT_NWORKERS_CHANGED] = 'n', [CG_MOMENT_ON_STARTING] = 's',
+        [CG_MOMENT_WHEN_READY] = 'w',       [CG_MOMENT_PRE_FORK] = 'p',
+        [CG_MOMENT_FORKED] = 'k',           [CG_MOMENT_ON_RELOAD] = 'l',
+        [CG_MOMENT_CHILD_EXIT] = 'c',       [CG_MOMENT_PRE_EXEC] = 'x',
+        [CG_MOMENT_ON_EXIT] = 'e',
+    };
+    struct script *script = rt;
+    char letter = letters[m->id];
+    int tag = m->settings ? (int)m->settings->max_requests : 0;
+    bool is_number = m->id == CG_MOMENT_NWORKERS_CHANGED;
+    struct report r = {letter, m->pid ? m->pid : getpid(), is_number ? m->new_n : m->age,
+                       is_number ? m->old_n : tag};
+    if (m->id == CG_MOMENT_PRE_FORK)
+        CG_CHECK(m->slot && m->listeners && m->listeners->n > 0);
+    if (m->id == CG_MOMENT_CHILD_EXIT)
+        r.age = m->halts;
+    if (script->tells_moments)
+        CG_CHECK_INT(write(script->reports_fd, &r, sizeof(r)), sizeof(r));
+    if (letter != script->refused || script->refused_from-- > 0)
+        return CG_MOMENT_GO_ON;
+    return script->refused_code;
+}
+
 static const struct cg_settings *reload(void *rt) {
     struct script *script = rt;
     CG_CHECK(script->reloads_n < SERVER_RELOADS_MAX);
@@ -121,6 +147,7 @@ static const struct cg_runtime runtime = {
     .after_fork_child = nothing,
     .wait_begin = nothing,
     .wait_end = nothing,
+    .moment = moment,
     .reload = reload,
     .free_settings = free_settings,
 };
@@ -199,12 +226,24 @@ static struct report next_report(const struct server *s) {
     return r;
 }
 
-struct report server_expect(const struct server *s, char what) {
+struct report server_expect_any(const struct server *s, const char *whats) {
     struct report r = next_report(s);
-    if (r.what != what) {
+    if (!strchr(whats, r.what)) {
         show_log(s);
-        cg_test_fail(__FILE__, __LINE__, "report %c came, want %c", r.what, what);
+        cg_test_fail(__FILE__, __LINE__, "report %c came, want one of %s", r.what, whats);
     }
+    return r;
+}
+
+struct report server_expect(const struct server *s, char what) {
+    return server_expect_any(s, (const char[]){what, '\0'});
+}
+
+struct report server_wait_moment(const struct server *s, char what) {
+    struct report r;
+    do
+        r = next_report(s);
+    while (r.what != what);
     return r;
 }
 

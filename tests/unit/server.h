@@ -19,10 +19,11 @@ enum { SERVER_RELOADS_MAX = 4 };
 /* What happened in a process of the server. */
 struct report {
     char what; /* R ready, T term, Q quit, U usr1, L life line cut; E the arbiter has returned; F
-                  settings freed */
+                  settings freed; with script.tells_moments, the moments of moment.def: n s w p k l
+                  c x e */
     pid_t pid;
-    int age; /* of the worker; for E the exit code, for F the tag */
-    int tag; /* settings->max_requests, which tells generations apart */
+    int age; /* of the worker; for E the exit code, for F the tag, for n the new number */
+    int tag; /* settings->max_requests, which tells generations apart; for n the old number */
 };
 
 /* A worker does what its settings->worker_class says: "serve", "stubborn" (TERM does not end it),
@@ -34,6 +35,9 @@ struct script {
     const struct cg_settings *reloads[SERVER_RELOADS_MAX]; /* one per HUP; NULL = a broken one */
     int reloads_n;
     void (*prepare)(void); /* called in the server before it runs */
+    bool tells_moments;
+    char refused;                   /* the moment at which the host wants the server to end, */
+    int refused_from, refused_code; /* from this occurrence on (0 = the first), with this code */
 };
 
 struct server {
@@ -61,6 +65,10 @@ void server_quit(struct server *s);
 
 /* The next report, which must be this one. */
 struct report server_expect(const struct server *s, char what);
+/* One of these. */
+struct report server_expect_any(const struct server *s, const char *whats);
+/* Skips reports up to this one. */
+struct report server_wait_moment(const struct server *s, char what);
 
 bool server_logged(const struct server *s, const char *text);
 void server_expect_log(const struct server *s, const char *text);

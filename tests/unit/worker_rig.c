@@ -143,9 +143,9 @@ static void rt_thread_end(void *rt) {
     CG_CHECK(!host_is_free);
 }
 
-static enum cg_exit rt_boot(void *rt, const struct cg_settings *settings) {
+static enum cg_exit rt_boot(void *rt, const struct cg_settings *settings, uint64_t requests_max) {
     (void)rt;
-    (void)settings;
+    CG_CHECK(requests_max >= (uint64_t)settings->max_requests);
     if (rig.clients_max > 0) {
         int next_fd = dup(0); /* the wait set's */
         rlim_t max = (rlim_t)(next_fd + 1 + rig.clients_max);
@@ -154,6 +154,13 @@ static enum cg_exit rt_boot(void *rt, const struct cg_settings *settings) {
         CG_CHECK_INT(setrlimit(RLIMIT_NOFILE, &limit), 0);
     }
     return rig.boot_code;
+}
+
+static int rt_leave(void *rt, int exit_code, bool quick) {
+    (void)rt;
+    CG_CHECK(!host_is_free &&
+             (quick || exit_code == CG_EXIT_OK || exit_code == (int)rig.boot_code));
+    return exit_code;
 }
 
 static void rt_interrupt(void *rt) {
@@ -178,6 +185,7 @@ static const struct cg_runtime runtime = {
     .thread_begin = rt_thread_begin,
     .thread_end = rt_thread_end,
     .boot = rt_boot,
+    .leave = rt_leave,
     .interrupt = rt_interrupt,
     .dump = rt_dump,
     .poll = rt_poll,
