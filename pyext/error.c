@@ -64,3 +64,13 @@ void cg_error_log(const struct cg_state *state, enum cg_log_level level, PyObjec
     Py_XDECREF(text);
     Py_XDECREF(headline);
 }
+
+enum cg_log_level cg_error_level(int level) {
+    if (level >= 50)
+        return CG_LOG_CRITICAL;
+    if (level >= 40)
+        return CG_LOG_ERROR;
+    if (level >= 30)
+        return CG_LOG_WARNING;
+    return level >= 20 ? CG_LOG_INFO : CG_LOG_DEBUG;
+}

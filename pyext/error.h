@@ -19,4 +19,7 @@ PyObject *cg_error_take(void);
 void cg_error_log(const struct cg_state *state, enum cg_log_level level, PyObject *headline,
                   PyObject *exception);
 
+/* The level of the log for one of Python's logging. */
+enum cg_log_level cg_error_level(int level);
+
 #endif

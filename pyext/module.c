@@ -5,6 +5,8 @@
  * only state is the module's (state.h).
  */
 #include "pyext/app_wsgi.h"
+#include "pyext/error.h"
+#include "pyext/log_relay.h"
 #include "pyext/heritage.h"
 #include "pyext/runtime.h"
 #include "pyext/settings.h"
@@ -127,17 +129,6 @@ static PyObject *module_check_allow(PyObject *module, PyObject *args) {
     return NULL;
 }
 
-/* The levels of Python's logging. */
-static enum cg_log_level level_from_python(int level) {
-    if (level >= 50)
-        return CG_LOG_CRITICAL;
-    if (level >= 40)
-        return CG_LOG_ERROR;
-    if (level >= 30)
-        return CG_LOG_WARNING;
-    return level >= 20 ? CG_LOG_INFO : CG_LOG_DEBUG;
-}
-
 static PyObject *module_log(PyObject *module, PyObject *args) {
     int level;
     PyObject *message;
@@ -146,7 +137,7 @@ static PyObject *module_log(PyObject *module, PyObject *args) {
     PyObject *bytes = PyUnicode_AsEncodedString(message, "utf-8", "backslashreplace");
     if (!bytes)
         return NULL;
-    cg_log_text(level_from_python(level),
+    cg_log_text(cg_error_level(level),
                 cg_slice_of(PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes)));
     Py_DECREF(bytes);
     Py_RETURN_NONE;
@@ -161,6 +152,14 @@ static PyObject *module_log_write(PyObject *module, PyObject *args) {
                  cg_slice_of(text.buf, (size_t)text.len));
     PyBuffer_Release(&text);
     Py_RETURN_NONE;
+}
+
+static PyObject *module_log_divert(PyObject *module, PyObject *args) {
+    return cg_log_relay_divert(PyModule_GetState(module), args);
+}
+
+static PyObject *module_log_pump(PyObject *module, PyObject *unused) {
+    return cg_log_relay_pump(PyModule_GetState(module));
 }
 
 static int add_constants(PyObject *module, const struct cg_state *state) {
@@ -217,6 +216,11 @@ static PyMethodDef module_methods[] = {
      "check_allow(text, /): ValueError when it is no list of IP addresses and networks, or '*'."},
     {"log", module_log, METH_VARARGS,
      "log(level, message, /): a line in the error log, at one of logging's levels."},
+    {"log_divert", module_log_divert, METH_VARARGS,
+     "log_divert(errors, access, level, emit, /): the server's own lines of the error log from this"
+     " level on, and of the access log, go to emit(kind, level, text)."},
+    {"log_pump", module_log_pump, METH_NOARGS,
+     "log_pump(): calls emit in this thread alone, until the server ends."},
     {"log_write", module_log_write, METH_VARARGS,
      "log_write(access, text, /): whole lines into the access log or else the error log."},
     {0},

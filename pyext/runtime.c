@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * CPython as the arbiter and the workers see it: forking, the interpreter lock, booting an
- * application, interrupting it. All functions but interrupt() are called in the main thread or in a
+ * application, interrupting it. All functions but interrupt() and
+ * reopen_logs() are called in the main thread or in a
  * thread of the driver, with the GIL held; wait_begin releases it and wait_end takes it.
  */
 #include "pyext/runtime.h"
 
 #include "pyext/error.h"
+#include "pyext/log_relay.h"
 #include "pyext/settings.h"
 
 #include "server/base/log.h"
@@ -94,6 +96,10 @@ static const struct cg_settings *reload(void *rt) {
 
 static void free_settings(void *rt, const struct cg_settings *settings) {
     cg_settings_free((struct cg_settings *)settings); /* made by reload() above */
+}
+
+static void reopen_logs(void *rt) {
+    cg_log_relay_reopen();
 }
 
 /* Boot */
@@ -259,6 +265,7 @@ int cg_host_init(struct cg_host *h, struct cg_state *state, PyObject *runtime) {
 }
 
 void cg_host_done(struct cg_host *h) {
+    cg_log_relay_stop();
     poll(h); /* an interrupt that came too late must not break the interpreter's own end */
     cg_wsgi_done(&h->wsgi);
     h->state->host = NULL;
@@ -280,6 +287,7 @@ const struct cg_runtime cg_python_runtime = {
     .thread_begin = thread_begin,
     .thread_end = thread_end,
     .reload = reload,
+    .reopen_logs = reopen_logs,
     .free_settings = free_settings,
     .boot = boot,
     .leave = leave,

@@ -35,6 +35,7 @@ enum cg_name {
     OBJECT(format_exception)    /* traceback.format_exception */                                   \
     OBJECT(request_class)       /* cgunicorn.messages.Request */                                   \
     OBJECT(response_class)      /* cgunicorn.messages.Response */                                  \
+    OBJECT(log_emit)            /* log_relay.c; NULL before divert */                              \
     OBJECT(io_base)             /* io.IOBase */                                                    \
     OBJECT(file_io)             /* io.FileIO */
 

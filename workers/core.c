@@ -13,7 +13,8 @@ int cg_core_init(struct cg_http *http, const struct cg_worker *w, const struct c
     int rc = cg_http_init(http, w->settings, w->app, w->app_ctx, io, io_ctx);
     if (rc < 0 || !cg_log_access_enabled())
         return rc;
-    http->access = cg_access_new(w->settings->access_log_format);
+    const char *format = w->settings->access_log_format;
+    http->access = cg_log_access_diverted() ? cg_access_new_record(format) : cg_access_new(format);
     return http->access ? 0 : -ENOMEM;
 }
 

@@ -150,6 +150,7 @@ void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us) {
         int rc = cg_log_reopen();
         if (rc < 0)
             cg_log(CG_LOG_ERROR, "Cannot reopen the logs: %s", strerror(-rc));
+        runtime->reopen_logs(rt);
     }
     if (noted & NOTE_GRACEFUL)
         stop(w, CG_STOP_GRACEFUL, true, now_us);

@@ -2,9 +2,9 @@
 """The Python side of logging, with the interface of gunicorn.glogging: subclasses of Gunicorn's
 Logger need only another import.
 
-The server's own lines are written in C and do not come through here. The loggers `gunicorn.error`
-and `gunicorn.access` are there for hooks and applications, and write the same lines to the same
-files.
+The server's own lines are written in C and do not come through here, unless something is wanted
+that only Python can do: log_relay.py. The loggers `gunicorn.error` and `gunicorn.access` are there
+for hooks and applications, and write the same lines to the same files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,19 @@ from typing import Any, ClassVar, TextIO
 
 from cgunicorn import _cgunicorn
 from cgunicorn.config import Config
+from cgunicorn.errors import ConfigError
+from cgunicorn.imports import NoSuchModuleError, import_module
+from cgunicorn.log_config import (
+    configure_logging,
+    configures_logging,
+    logs_to_syslog,
+    syslog_handler,
+)
+
+#: The forms of the lines that the server writes itself.
+ERROR_FORMAT = r"%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+DATE_FORMAT = r"[%Y-%m-%d %H:%M:%S %z]"
+ACCESS_FORMAT = "%(message)s"
 
 _SUSPECT = re.compile(r'["\\\x00-\x1f\x7f-\U0010ffff]')
 
@@ -59,6 +72,7 @@ class SinkHandler(logging.Handler):
     def __init__(self, access: bool) -> None:
         super().__init__()
         self._access = access
+        self.usual_form = (ACCESS_FORMAT, None) if access else (ERROR_FORMAT, DATE_FORMAT)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -81,9 +95,9 @@ class Logger:
     }
     loglevel = logging.INFO
 
-    error_fmt = r"%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
-    datefmt = r"[%Y-%m-%d %H:%M:%S %z]"
-    access_fmt = "%(message)s"
+    error_fmt = ERROR_FORMAT
+    datefmt = DATE_FORMAT
+    access_fmt = ACCESS_FORMAT
     syslog_fmt = "[%(process)d] %(message)s"
 
     atoms_wrapper_class: type[SafeAtoms] = SafeAtoms
@@ -109,6 +123,9 @@ class Logger:
         self._set_handler(self.error_log, cfg.errorlog, error_format)
         access_format = logging.Formatter(self.access_fmt)
         self._set_handler(self.access_log, cfg.accesslog, access_format, stream=sys.stdout)
+        self._set_syslog_handler(self.error_log, cfg, self.syslog_fmt, "error")
+        self._set_syslog_handler(self.access_log, cfg, self.syslog_fmt, "access")
+        configure_logging(cfg)
 
     # The level methods.
 
@@ -139,19 +156,24 @@ class Logger:
 
     @property
     def access_log_enabled(self) -> bool:
-        return bool(self.cfg.accesslog)
+        cfg = self.cfg
+        return bool(cfg.accesslog or configures_logging(cfg) or logs_to_syslog(cfg, access=True))
 
     def access(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
     ) -> None:
         """One line for a finished request."""
-        if not self.access_log_enabled:
-            return
-        atoms = self.atoms_wrapper_class(self.atoms(resp, req, environ, request_time))
-        try:
-            self.access_log.info(self.cfg.access_log_format, atoms)
-        except Exception:  # noqa: BLE001 - as Gunicorn: a line is no reason to fail a request
-            self.exception("Failed processing access log entry.")
+        if self.access_log_enabled:
+            atoms = self.atoms(resp, req, environ, request_time)
+            self.log_access(atoms, getattr(resp, "line", None))
+
+    def log_access(self, atoms: Mapping[str, Any], line: str | None = None) -> None:
+        """One line with these atoms; `line` is the whole of it when the format is no list of
+        them."""
+        if line is not None:
+            self.access_log.info(line)
+        else:
+            self.access_log.info(self.cfg.access_log_format, self.atoms_wrapper_class(atoms))
 
     def atoms(
         self, resp: Any, req: Any, environ: Mapping[str, Any], request_time: timedelta
@@ -239,6 +261,15 @@ class Logger:
         handler._gunicorn = True  # type: ignore[attr-defined]
         log.addHandler(handler)
 
+    def _set_syslog_handler(self, log: logging.Logger, cfg: Config, fmt: str, name: str) -> None:
+        for handler in [h for h in log.handlers if getattr(h, "_gunicorn_syslog", False)]:
+            log.removeHandler(handler)
+            handler.close()
+        if logs_to_syslog(cfg, access=log is self.access_log):
+            handler = syslog_handler(cfg, fmt, name)
+            handler._gunicorn_syslog = True  # type: ignore[attr-defined]
+            log.addHandler(handler)
+
     def _make_handler(
         self, log: logging.Logger, output: str, stream: TextIO | None
     ) -> logging.Handler:
@@ -276,6 +307,43 @@ def _reopen(handler: logging.FileHandler) -> None:
         handler.release()
 
 
-def make_logger(config: Config) -> Logger:
-    """The logger of a process that starts to serve. ConfigError."""
-    return Logger(config)
+#: Names of classes whose work is done here or in C; the first is the setting's default.
+_BUILT_IN = (
+    "gunicorn.glogging.Logger",
+    "cgunicorn.glogging.Logger",
+    "gunicorn.instrument.statsd.Statsd",
+    "simple",
+)
+
+
+def make_logger(config: Config) -> Any:
+    """The logger of a process that serves, of the class that the settings name. ConfigError."""
+    logger_class = _find_class(config.logger_class)
+    try:
+        return logger_class(config)
+    except ConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the user's class may raise any
+        name = getattr(logger_class, "__name__", logger_class)
+        raise ConfigError(
+            f"logger_class {name} can't be used: {type(error).__name__}: {error}."
+        ) from None
+
+
+def _find_class(setting: str | type) -> Any:
+    if isinstance(setting, type):
+        return setting
+    if setting in _BUILT_IN:
+        return Logger
+    module_name, _, name = setting.rpartition(".")
+    try:
+        found = getattr(import_module(module_name), name, None)
+    except NoSuchModuleError as error:
+        raise ConfigError(f"logger_class {setting!r} can't be found: {error}.") from None
+    except Exception as error:  # noqa: BLE001 - the user's code may raise any
+        raise ConfigError(
+            f"logger_class {setting!r} can't be imported: {type(error).__name__}: {error}."
+        ) from None
+    if not callable(found):
+        raise ConfigError(f"logger_class {setting!r} can't be found: no {name} in {module_name}.")
+    return found

@@ -14,6 +14,7 @@ from cgunicorn.config import Config, Invocation, load
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.glogging import Logger, make_logger
 from cgunicorn.hooks import Hooks
+from cgunicorn.log_relay import Relay
 from cgunicorn.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class Runtime:
         self._surroundings = Surroundings(invocation.directory)
         self._loaded: dict[str, WSGIApplication] = {}  # by app spec
         self.config = self._read()
-        self.logger = make_logger(self.config)
+        self._log_by(self.config)
         self.hooks = Hooks(self, invocation.directory)
 
     def preload(self) -> None:
@@ -59,7 +60,11 @@ class Runtime:
         if config is not self.config:
             self._surroundings.restore()
             self._surroundings.apply(config)
-        return self.hooks.post_worker_init(self.load(config))
+        application = self.hooks.post_worker_init(self.load(config))
+        self._relay.divert()  # application and hooks may have changed the loggers
+        if config.worker_class != "sync":
+            self._relay.start_thread()
+        return application
 
     def reload(self) -> Config | None:
         """Reads the configuration anew; None when that fails, after logging why: everything is
@@ -68,6 +73,7 @@ class Runtime:
             config = self._read()
             if config.preload_app:
                 self.load(config)
+            self._log_by(config)
         except ConfigError as error:
             self._stay(str(error), error.details)
         except AppLoadError as error:
@@ -76,11 +82,17 @@ class Runtime:
             self._stay("Error while loading the application.", user_traceback(error))
         else:
             self.config = config
-            self.logger = make_logger(config)
+            self.logger.reopen_files()
             for warning in config.warnings:
                 _cgunicorn.log(logging.WARNING, warning)
             return config
         return None
+
+    def _log_by(self, config: Config) -> None:
+        """ConfigError: the loggers that were made before go on."""
+        self.logger = make_logger(config)
+        self._relay = Relay(self.logger, config)
+        self._relay.divert()
 
     def _read(self) -> Config:
         self._surroundings.restore()

@@ -61,6 +61,7 @@ static void on_usr1(struct arbiter *a) {
     int rc = cg_log_reopen();
     if (rc < 0)
         cg_log(CG_LOG_ERROR, "Can't reopen a log: %s", strerror(-rc));
+    a->pool.runtime->reopen_logs(a->pool.rt);
     cg_pool_signal(&a->pool, SIGUSR1);
 }
 

@@ -72,6 +72,10 @@ struct cg_runtime {
     const struct cg_settings *(*reload)(void *rt);
     void (*free_settings)(void *rt, const struct cg_settings *settings);
 
+    /* The host's own log files are opened anew (USR1), now or soon. From any thread, with the host
+     * or without. */
+    void (*reopen_logs)(void *rt);
+
     /* In a new worker: makes the application ready. requests_max is the request with which it will
      * leave, 0 = none. CG_EXIT_OK, or the code to leave with, after logging why. */
     enum cg_exit (*boot)(void *rt, const struct cg_settings *settings, uint64_t requests_max);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The log sink of log.h. Owns, for the whole process: the two descriptors with the paths behind
- * them, the level, and the access lines that wait for a flush. It rotates, filters and formats
+ * them, whom their files belong to, the level, the taker, and the access lines that wait for a
+ * flush. It rotates, filters and formats
  * nothing else.
  *
  * Error lines take no lock, so they can be written from any thread and in a child forked from a
@@ -24,6 +25,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -43,6 +45,11 @@ struct target {
 static struct target error_log = {STDERR_FILENO, NULL};
 static struct target access_log = {-1, NULL};
 static enum cg_log_level lowest = CG_LOG_INFO;
+static struct cg_log_taker taker;
+static bool captures_output;
+static bool has_owner;
+static uid_t owner_uid;
+static gid_t owner_gid;
 
 static pthread_mutex_t access_lock = PTHREAD_MUTEX_INITIALIZER; /* access_log and what follows */
 static char access_bytes[ACCESS_BYTES];
@@ -88,6 +95,18 @@ static size_t write_pieces(int fd, struct iovec *iov, int n) {
     return total;
 }
 
+static int own(int fd) {
+    struct stat status;
+    if (!has_owner || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
+        (status.st_uid == owner_uid && status.st_gid == owner_gid))
+        return 0;
+    return fchown(fd, owner_uid, owner_gid) < 0 ? -errno : 0;
+}
+
+static bool is_file(const struct target *t) {
+    return t->path && strcmp(t->path, "-") != 0;
+}
+
 /* A descriptor of our own, past the standard streams so that redirecting those never hits it.
  * A closed standard stream is /dev/null. */
 static int open_path(const char *path, int stream) {
@@ -100,6 +119,7 @@ static int open_path(const char *path, int stream) {
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0)
         return -errno;
+    own(fd);
     if (fd > STDERR_FILENO)
         return fd;
     int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -143,7 +163,7 @@ static void target_take(struct target *to, struct target *from) {
 }
 
 static int target_reopen(struct target *t, int stream) {
-    if (!t->path || strcmp(t->path, "-") == 0)
+    if (!is_file(t))
         return 0;
     int fd = open_path(t->path, stream);
     if (fd < 0)
@@ -201,8 +221,34 @@ int cg_log_open(const char *error_path, const char *access_path, const char *lev
     return 0;
 }
 
+static int capture_output(void) {
+    bool is_done = dup2(error_log.fd, STDOUT_FILENO) >= 0 && dup2(error_log.fd, STDERR_FILENO) >= 0;
+    return is_done ? 0 : -errno;
+}
+
+int cg_log_capture_output(void) {
+    captures_output = is_file(&error_log);
+    return captures_output ? capture_output() : 0;
+}
+
+int cg_log_own(uid_t uid, gid_t gid) {
+    has_owner = true;
+    owner_uid = uid;
+    owner_gid = gid;
+    int rc = is_file(&error_log) ? own(error_log.fd) : 0;
+    if (rc == 0 && is_file(&access_log))
+        rc = own(access_log.fd);
+    return rc;
+}
+
+void cg_log_divert(const struct cg_log_taker *to) {
+    taker = to ? *to : (struct cg_log_taker){.take = NULL};
+}
+
 int cg_log_reopen(void) {
     int error_rc = target_reopen(&error_log, STDERR_FILENO);
+    if (error_rc == 0 && captures_output)
+        error_rc = capture_output();
     pthread_mutex_lock(&access_lock);
     flush_locked();
     int access_rc = target_reopen(&access_log, STDOUT_FILENO);
@@ -211,11 +257,15 @@ int cg_log_reopen(void) {
 }
 
 bool cg_log_enabled(enum cg_log_level level) {
-    return level >= lowest;
+    return level >= (taker.takes_errors ? taker.lowest : lowest);
 }
 
 bool cg_log_access_enabled(void) {
-    return access_log.path != NULL;
+    return access_log.path || taker.takes_access;
+}
+
+bool cg_log_access_diverted(void) {
+    return taker.takes_access;
 }
 
 int cg_log_error_fd(void) {
@@ -256,7 +306,7 @@ void cg_log(enum cg_log_level level, const char *format, ...) {
     if (!cg_log_enabled(level))
         return;
     char line[LINE_MAX_BYTES];
-    size_t len = format_prefix(line, level);
+    size_t len = taker.takes_errors ? 0 : format_prefix(line, level);
     size_t room = sizeof(line) - len; /* the NUL of vsnprintf makes way for the newline */
     va_list args;
     va_start(args, format);
@@ -269,6 +319,10 @@ void cg_log(enum cg_log_level level, const char *format, ...) {
     }
     blank_controls(line + len, text_len);
     len += text_len;
+    if (taker.takes_errors) {
+        taker.take(taker.ctx, CG_LOG_FILE_ERROR, level, cg_slice_of(line, len));
+        return;
+    }
     line[len++] = '\n';
     write_pieces(error_log.fd, &(struct iovec){line, len}, 1);
 }
@@ -276,6 +330,10 @@ void cg_log(enum cg_log_level level, const char *format, ...) {
 void cg_log_text(enum cg_log_level level, struct cg_slice text) {
     if (!cg_log_enabled(level))
         return;
+    if (taker.takes_errors) {
+        taker.take(taker.ctx, CG_LOG_FILE_ERROR, level, text);
+        return;
+    }
     char prefix[PREFIX_MAX];
     bool ended = text.len > 0 && text.at[text.len - 1] == '\n';
     struct iovec iov[] = {
@@ -287,6 +345,10 @@ void cg_log_text(enum cg_log_level level, struct cg_slice text) {
 }
 
 void cg_log_access(struct cg_slice line) {
+    if (taker.takes_access) {
+        taker.take(taker.ctx, CG_LOG_FILE_ACCESS, CG_LOG_INFO, line);
+        return;
+    }
     pthread_mutex_lock(&access_lock);
     if (access_log.path) {
         disown_inherited();

@@ -15,6 +15,9 @@
 #include "server/base/slice.h"
 
 #include <stdarg.h>
+#include <sys/types.h>
+
+enum cg_log_file { CG_LOG_FILE_ERROR, CG_LOG_FILE_ACCESS };
 
 enum cg_log_level {
     CG_LOG_DEBUG,
@@ -31,12 +34,39 @@ enum cg_log_level {
 int cg_log_open(const char *error_path, const char *access_path, const char *level,
                 const char **ret_path);
 
+/* Who takes lines in the place of the files, because the host has a logging framework of its own.
+ */
+struct cg_log_taker {
+    bool takes_errors, takes_access;
+    enum cg_log_level lowest; /* of the error log's lines */
+    /* From any thread, never from a signal handler. An error line comes without its stamp. */
+    void (*take)(void *ctx, enum cg_log_file file, enum cg_log_level level, struct cg_slice text);
+    void *ctx;
+};
+
+/* Lines go to the taker from now on, which is copied; NULL: to the files. While no other thread
+ * logs. */
+void cg_log_divert(const struct cg_log_taker *taker);
+
 /* Opens the same paths anew (USR1, after logrotate). 0 or the first -errno; what cannot be opened
  * stays as it was. */
 int cg_log_reopen(void);
 
 bool cg_log_enabled(enum cg_log_level level);
 bool cg_log_access_enabled(void);
+/* The access log has a taker. */
+bool cg_log_access_diverted(void);
+
+/* Standard output and error go to the error log from now on, when it is a file, and to the one that
+ * takes its place. 0 or -errno. */
+int cg_log_capture_output(void);
+
+/* Log files belong to this user and group, those there are and those that are opened later. For a
+ * process that may give files away. 0 or -errno. */
+int cg_log_own(uid_t uid, gid_t gid);
+
+/* Whole lines into a log's file as they are, at once, whatever the level, the taker's too. */
+void cg_log_write(enum cg_log_file file, struct cg_slice lines);
 
 /* The error log's descriptor, for handlers that may not call us. Never -1: stderr before open. */
 int cg_log_error_fd(void);
@@ -47,11 +77,6 @@ __attribute__((format(printf, 2, 3))) void cg_log(enum cg_log_level level, const
 
 /* A message that may span lines (a traceback); it is written unchanged behind the stamp. */
 void cg_log_text(enum cg_log_level level, struct cg_slice text);
-
-enum cg_log_file { CG_LOG_FILE_ERROR, CG_LOG_FILE_ACCESS };
-
-/* Whole lines into a log as they are, at once, whatever the level. */
-void cg_log_write(enum cg_log_file file, struct cg_slice lines);
 
 /* One access line, without its newline. The caller has escaped what a client controls. */
 void cg_log_access(struct cg_slice line);

@@ -18,8 +18,9 @@ typedef int (*render_fn)(struct cg_access *a, const struct cg_access_event *even
 struct cg_access {
     struct cg_access_format format; /* of a text line */
     struct cg_access_values values;
-    render_fn line;
-    render_fn record; /* NULL: the line is all that is wanted */
+    struct cg_buf name; /* of the last field in a record */
+    render_fn render;
+    bool is_json; /* of the line that is part of a record */
 };
 
 /* Text */
@@ -124,19 +125,96 @@ static int render_json(struct cg_access *a, const struct cg_access_event *event,
     return cg_buf_append_char(out, '}');
 }
 
+/* Records */
+
+static int append_record_value(struct cg_buf *out, struct cg_slice name,
+                               struct cg_access_value value) {
+    if (value.form == CG_ACCESS_NOTHING)
+        return 0;
+    if (append_name(out, name) < 0)
+        return -ENOMEM;
+    return value.form == CG_ACCESS_NUMBER ? cg_buf_append(out, value.text)
+                                          : cg_json_append_string(out, value.text, CG_JSON_LATIN1);
+}
+
+/* "{name}i", in lower case. */
+static int append_field(struct cg_access *a, struct cg_buf *out, char kind,
+                        const struct cg_field *f) {
+    struct cg_buf *name = &a->name;
+    name->len = 0;
+    if (cg_buf_reserve(name, f->name.len + 3) < 0)
+        return -ENOMEM;
+    name->at[name->len++] = '{';
+    for (size_t i = 0; i < f->name.len; i++) {
+        char c = f->name.at[i];
+        name->at[name->len++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    }
+    name->at[name->len++] = '}';
+    name->at[name->len++] = kind;
+    struct cg_access_value value = {CG_ACCESS_TEXT, f->value};
+    return append_record_value(out, cg_buf_slice(name), value);
+}
+
+static int append_fields(struct cg_access *a, const struct cg_exchange *ex, struct cg_buf *out) {
+    for (size_t i = 0; i < ex->request.fields_n; i++)
+        if (append_field(a, out, 'i', &ex->request.fields[i]) < 0)
+            return -ENOMEM;
+    struct cg_slice rest = cg_response_all_fields(&ex->response);
+    struct cg_field f = {.id = CG_FIELD_OTHER};
+    while (cg_response_next_field(&rest, &f.name, &f.value))
+        if (append_field(a, out, 'o', &f) < 0)
+            return -ENOMEM;
+    return 0;
+}
+
+static int render_record(struct cg_access *a, const struct cg_access_event *event,
+                         struct cg_buf *out) {
+    if (cg_buf_append_char(out, '{') < 0)
+        return -ENOMEM;
+    for (size_t i = 0; i < cg_access_atoms_n; i++) {
+        const struct cg_access_atom *atom = &cg_access_atoms[i];
+        struct cg_access_piece piece = {.kind = atom->kind, .field = atom->field};
+        struct cg_access_value value;
+        if (cg_access_value_get(&a->values, &piece, cg_slice_of(NULL, 0), event, &value) < 0 ||
+            append_record_value(out, cg_slice_str(atom->name), value) < 0)
+            return -ENOMEM;
+    }
+    if (append_fields(a, event->ex, out) < 0)
+        return -ENOMEM;
+    if (a->is_json) {
+        struct cg_buf line = CG_BUF_INIT;
+        int rc = render_json(a, event, &line);
+        if (rc == 0)
+            rc = append_name(out, CG_SLICE("line"));
+        if (rc == 0) /* bytes of UTF-8 are kept */
+            rc = cg_json_append_string(out, cg_buf_slice(&line), CG_JSON_UTF8);
+        cg_buf_done(&line);
+        if (rc < 0)
+            return rc;
+    }
+    return cg_buf_append_char(out, '}');
+}
+
 /* Making and using one */
 
 struct cg_access *cg_access_new(const char *format) {
     struct cg_access *a = calloc(1, sizeof(*a));
     if (!a)
         return NULL;
-    bool is_json = strcmp(format, "json") == 0;
-    a->line = is_json ? render_json : render_text;
-    if (!is_json && cg_access_format_compile(&a->format, cg_slice_str(format)) < 0) {
+    a->is_json = strcmp(format, "json") == 0;
+    a->render = a->is_json ? render_json : render_text;
+    if (!a->is_json && cg_access_format_compile(&a->format, cg_slice_str(format)) < 0) {
         cg_access_free(a);
         return NULL;
     }
     cg_access_values_init(&a->values);
+    return a;
+}
+
+struct cg_access *cg_access_new_record(const char *format) {
+    struct cg_access *a = cg_access_new(format);
+    if (a)
+        a->render = render_record;
     return a;
 }
 
@@ -145,11 +223,12 @@ void cg_access_free(struct cg_access *a) {
         return;
     cg_access_format_done(&a->format);
     cg_access_values_done(&a->values);
+    cg_buf_done(&a->name);
     free(a);
 }
 
 int cg_access_render(struct cg_access *a, const struct cg_exchange *ex, uint64_t now_us,
                      time_t wall_s, struct cg_buf *out) {
     struct cg_access_event event = {ex, now_us, wall_s};
-    return a->line(a, &event, out);
+    return a->render(a, &event, out);
 }

@@ -24,6 +24,11 @@ struct cg_access;
 /* Compiles "%(h)s ... %({x}i)s"; unknown atoms render as "-", "%%" is a percent sign, and what is
  * no conversion is copied. NULL when there is no memory. */
 struct cg_access *cg_access_new(const char *format);
+/* Renders an object of JSON with all atoms instead, their names as in a format, for a logging
+ * framework that does the rest: strings have a character for each byte (as WSGI has it), T, M, D,
+ * B, b and s are numbers; what is absent is left out. With the format "json" its line is the member
+ * "line". */
+struct cg_access *cg_access_new_record(const char *format);
 void cg_access_free(struct cg_access *a);
 
 /* Appends the line for a finished exchange to out. now_us: monotonic; wall_s: for %(t)s.

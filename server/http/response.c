@@ -311,14 +311,31 @@ static bool next_line(struct cg_slice *lines, struct cg_slice *ret_line) {
     return true;
 }
 
-struct cg_slice cg_response_field(const struct cg_response *r, struct cg_slice name) {
-    struct cg_slice lines = cg_buf_slice(r->head.len ? &r->head : &r->fields), line;
+struct cg_slice cg_response_all_fields(const struct cg_response *r) {
+    struct cg_slice lines = cg_buf_slice(r->head.len ? &r->head : &r->fields), status_line;
     if (r->head.len)
-        next_line(&lines, &line); /* the status line */
-    while (next_line(&lines, &line)) {
-        if (line.len > name.len && line.at[name.len] == ':' &&
-            cg_slice_eq_ci(cg_slice_of(line.at, name.len), name))
-            return cg_slice_trim(cg_slice_of(line.at + name.len + 1, line.len - name.len - 1));
+        next_line(&lines, &status_line);
+    return lines;
+}
+
+bool cg_response_next_field(struct cg_slice *rest, struct cg_slice *ret_name,
+                            struct cg_slice *ret_value) {
+    struct cg_slice line;
+    while (next_line(rest, &line)) {
+        const char *colon = line.len ? memchr(line.at, ':', line.len) : NULL;
+        if (!colon)
+            continue; /* the empty line behind the head */
+        *ret_name = cg_slice_of(line.at, (size_t)(colon - line.at));
+        *ret_value = cg_slice_trim(cg_slice_of(colon + 1, line.len - ret_name->len - 1));
+        return true;
     }
+    return false;
+}
+
+struct cg_slice cg_response_field(const struct cg_response *r, struct cg_slice name) {
+    struct cg_slice rest = cg_response_all_fields(r), found, value;
+    while (cg_response_next_field(&rest, &found, &value))
+        if (cg_slice_eq_ci(found, name))
+            return value;
     return cg_slice_of(NULL, 0);
 }

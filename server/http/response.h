@@ -76,6 +76,11 @@ const char *cg_response_error_text(enum cg_response_error error);
 int cg_response_build_head(struct cg_response *r, const struct cg_request *req,
                            int64_t known_length, bool may_keep_alive, struct cg_slice date);
 
+/* All fields as they stand in the head; and the next of them, cut off. False at the end. */
+struct cg_slice cg_response_all_fields(const struct cg_response *r);
+bool cg_response_next_field(struct cg_slice *rest, struct cg_slice *ret_name,
+                            struct cg_slice *ret_value);
+
 /* The value of the first response field with this name (access log's {name}o); empty slice with at
  * == NULL when absent. Includes Server, Date, Connection and what else the server added, once the
  * head is built. */

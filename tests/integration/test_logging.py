@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 from collections.abc import Callable
+from pathlib import Path
 
-from harness import Server
+import pytest
+from harness import Server, poll, run_command
 
 Serve = Callable[..., Server]
 
@@ -47,3 +51,251 @@ def app(environ, start_response):
 """)
     server.get()
     server.wait_log(rf"(?m)^{STAMP} \[INFO\] borrowed$")
+
+
+# Lines of the server that go through Python.
+
+APP = """
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fail":
+        raise RuntimeError("in the app")
+    start_response("200 OK", [("Content-Length", "2"), ("X-Out", "out")])
+    return [b"ok"]
+"""
+
+DICT = """
+logconfig_dict = {
+    "loggers": {
+        "gunicorn.error": {"level": "INFO", "handlers": ["errors"]},
+        "gunicorn.access": {"level": "INFO", "handlers": ["access"]},
+    },
+    "handlers": {
+        "errors": {"class": "logging.FileHandler", "filename": "py-error", "formatter": "mine"},
+        "access": {"class": "logging.FileHandler", "filename": "py-access", "formatter": "json"},
+        "console": {"class": "logging.StreamHandler", "formatter": "mine"},
+    },
+    "formatters": {
+        "mine": {"format": "mine %(levelname)s %(message)s"},
+        "json": {"()": "forms.Form"},
+    },
+}
+"""
+
+FORMS = """
+import json, logging
+class Form(logging.Formatter):
+    def format(self, record):
+        a = record.args
+        keys = ("h", "m", "U", "q", "s", "b", "D", "{x-in}i", "{x-out}o", "{http_x_in}e", "f")
+        return json.dumps({"message": record.getMessage(), **{k: a[k] for k in keys}})
+"""
+
+
+def lines_of(server: Server, name: str, n: int) -> list[str]:
+    """The first n lines or more of a file."""
+
+    def look() -> list[str]:
+        path = server.directory / name
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return lines if len(lines) >= n else []
+
+    return poll(look, f"{n} lines in {name}")  # type: ignore[return-value]
+
+
+def test_logconfig_dict_gets_the_servers_lines_and_the_atoms(
+    serve: Serve, worker_class: str, tmp_path: Path
+) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(DICT)
+    (tmp_path / "forms.py").write_text(FORMS)
+    server = serve(APP, "-k", worker_class, wait=False)
+    server.wait_listening_in(tmp_path / "py-error")
+    server.get("/a?b=1", 'X-In: a\tb"')
+    access = json.loads(lines_of(server, "py-access", 1)[0])
+    assert re.fullmatch(
+        r'127\.0\.0\.1 - - \[.*\] "GET /a\?b=1 HTTP/1\.1" 200 2 "-" "-"', access.pop("message")
+    )
+    assert isinstance(access.pop("D"), int)
+    assert access == {
+        "h": "127.0.0.1",
+        "m": "GET",
+        "U": "/a",
+        "q": "b=1",
+        "s": "200",
+        "b": "2",
+        "{x-in}i": 'a\\x09b\\"',
+        "{x-out}o": "out",
+        "{http_x_in}e": 'a\\x09b\\"',
+        "f": "-",
+    }
+    server.get("/fail")
+    server.stop()
+    errors = (tmp_path / "py-error").read_text()
+    assert re.search(r"^mine INFO Booting worker with pid: \d+$", errors, re.M)
+    assert re.search(r"^mine ERROR Error handling request GET /fail", errors, re.M), errors
+    assert "RuntimeError: in the app" in errors
+    assert errors.count("Worker exiting") == 1
+    assert "mine INFO Shutting down: Master" in errors.splitlines()
+    assert server.log == ""
+
+
+def test_lines_are_the_same_through_python_and_from_c(
+    serve: Serve, worker_class: str, tmp_path: Path
+) -> None:
+    """A filter that lets all pass makes every line go through Python."""
+    form = "|".join(f"%({a})s" for a in "hlurmUqHsBbfa") + "|%({x-in}i)s|%({aborted}x)s"
+    lines = []
+    for config in ("", FILTER):
+        (tmp_path / "gunicorn.conf.py").write_text(config)
+        args = ("-k", worker_class, "--access-logfile", "access", "--access-logformat", form)
+        server = serve(APP, *args)
+        server.get('/%00%e2"?a\xe4', 'X-In: "\\\t\xe4', "Authorization: Basic YSI6Yg==")
+        lines.append(lines_of(server, "access", len(lines) + 1)[-1])
+        server.stop()
+    assert lines[0] == lines[1]
+
+
+FILTER = """
+import logging
+class Pass(logging.Filter):
+    def filter(self, record):
+        return "/hidden" not in record.getMessage()
+logging.getLogger("gunicorn.access").addFilter(Pass())
+"""
+
+
+def test_filter_on_gunicorn_access_is_heeded(
+    serve: Serve, worker_class: str, tmp_path: Path
+) -> None:
+    """The recipe against access lines of health checks, in a configuration file or in the app."""
+    for config, app in ((FILTER, APP), ("", FILTER + APP)):
+        (tmp_path / "gunicorn.conf.py").write_text(config)
+        server = serve(app, "-k", worker_class, "--access-logfile", "access")
+        server.get("/hidden")
+        server.get("/shown")
+        assert "/shown" in lines_of(server, "access", 1)[0]
+        server.stop()
+        (tmp_path / "access").unlink()
+
+
+def test_json_lines_go_through_python_unchanged(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(FILTER)
+    server = serve(APP, "--access-logfile", "access", "--access-logformat", "json")
+    server.get('/%e2%82%ac"%00')
+    assert json.loads(lines_of(server, "access", 1)[0])["path"] == '/€"\0'
+
+
+CLASS = """
+from cgunicorn import glogging
+class Mine(glogging.Logger):
+    error_fmt = "mine: %(message)s"
+    def setup(self, cfg):
+        super().setup(cfg)
+        self.info("set up with %s", cfg.loglevel)
+    def atoms(self, resp, req, environ, request_time):
+        atoms = super().atoms(resp, req, environ, request_time)
+        atoms["Z"] = "%s %s %s" % (req.method, resp.status, dict(resp.headers)["x-out"])
+        return atoms
+    def access(self, resp, req, environ, request_time):
+        if req.path != "/hidden":
+            super().access(resp, req, environ, request_time)
+"""
+
+BARE = """
+class Bare:
+    def __init__(self, cfg):
+        self.cfg = cfg
+        import logging
+        self.error_log = logging.getLogger("gunicorn.error")
+        self.access_log = logging.getLogger("gunicorn.access")
+    def write(self, *words):
+        with open("bare", "a") as file:
+            print(*words, file=file)
+    access_log_enabled = True
+    def critical(self, msg, *args, **kwargs): self.write("critical", msg % args)
+    def error(self, msg, *args, **kwargs): self.write("error", msg)
+    def warning(self, msg, *args, **kwargs): self.write("warning", msg)
+    def info(self, msg, *args, **kwargs): self.write("info", msg)
+    def debug(self, msg, *args, **kwargs): self.write("debug", msg)
+    def exception(self, msg, *args, **kwargs): self.write("exception", msg)
+    def log(self, lvl, msg, *args, **kwargs): self.write("log", msg)
+    def access(self, resp, req, environ, request_time):
+        self.write("access", resp.status, environ["PATH_INFO"], request_time.total_seconds() < 60)
+    def reopen_files(self): self.write("reopened")
+    def close_on_exec(self): pass
+"""
+
+
+def test_logger_class_that_extends_logger(serve: Serve, worker_class: str, tmp_path: Path) -> None:
+    (tmp_path / "loggers.py").write_text(CLASS)
+    server = serve(
+        APP,
+        *("-k", worker_class, "--logger-class", "loggers.Mine", "--access-logfile", "access"),
+        *("--access-logformat", "%(m)s %(U)s %(Z)s"),
+    )
+    server.get("/hidden")
+    server.get("/shown")
+    assert lines_of(server, "access", 1) == ["GET /shown GET 200 out"]
+    assert "mine: set up with info\n" in server.log
+    assert re.search(r"^mine: Booting worker", server.log, re.M)
+    assert "[INFO]" not in server.log
+
+
+def test_logger_class_of_its_own(serve: Serve, worker_class: str, tmp_path: Path) -> None:
+    (tmp_path / "loggers.py").write_text(BARE)
+    (tmp_path / "gunicorn.conf.py").write_text("from loggers import Bare as logger_class\n")
+    server = serve(APP, "-k", worker_class, wait=False)
+    server.wait_listening_in(tmp_path / "bare")
+    server.get("/x")
+    poll(lambda: "access 200 /x True" in lines_of(server, "bare", 1), "the access line")
+    server.send_signal(signal.SIGUSR1)
+    poll(lambda: lines_of(server, "bare", 1).count("reopened") == 2, "both have reopened")
+    server.stop()
+    assert lines_of(server, "bare", 1)[-1] == "info Shutting down: Master"
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("--logger-class", "nowhere.Mine"), "logger_class 'nowhere.Mine' can't be found: "),
+        (("--logger-class", "app.Mine"), "logger_class 'app.Mine' can't be found: no Mine in app"),
+        (("--log-config", "none.ini"), "Error: log config 'none.ini' not found"),
+        (("--log-config", "app.py"), "logconfig 'app.py' can't be used: "),
+        (("--log-config-json", "none.json"), "Can't read logconfig_json 'none.json': No such file"),
+        (("--log-config-json", "app.py"), "logconfig_json 'app.py' is not JSON: "),
+        (("--log-config-json", "bad.json"), "logconfig_json 'bad.json' can't be used: "),
+        (("--log-syslog", "--log-syslog-to", "tcp://127.0.0.1:1"), "Can't log to syslog at "),
+        (("--log-syslog", "--log-syslog-to", "udp://h:0"), "syslog_addr 'udp://h:0' has no valid"),
+        (("--log-syslog", "--log-syslog-to", "unix:///x#y"), "syslog_addr 'unix:///x#y' ends "),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(
+    tmp_path: Path, args: tuple[str, ...], sentence: str
+) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "bad.json").write_text('{"handlers": {"console": {"class": "no.Such"}}}')
+    done = run_command(tmp_path, "-b", "127.0.0.1:0", *args, "app:app")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"Error: {re.escape(sentence)}[^\n]*\n", done.stderr), done.stderr
+
+
+def test_application_files_are_reopened_by_usr1(serve: Serve, worker_class: str) -> None:
+    server = serve(
+        """
+import logging
+mine = logging.getLogger("mine")
+mine.addHandler(logging.FileHandler("mine.log"))
+def app(environ, start_response):
+    mine.warning("%s", environ["PATH_INFO"])
+    start_response("204 No Content", [])
+    return []
+""",
+        *("-k", worker_class),
+    )
+    server.get("/one")
+    log = server.directory / "mine.log"
+    log.rename(server.directory / "mine.log.1")
+    server.send_signal(signal.SIGUSR1)
+    poll(log.exists, "the file is there again")
+    server.get("/two")
+    assert log.read_text() == "/two\n"
+    assert (server.directory / "mine.log.1").read_text() == "/one\n"

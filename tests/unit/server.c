@@ -149,6 +149,7 @@ static const struct cg_runtime runtime = {
     .wait_end = nothing,
     .moment = moment,
     .reload = reload,
+    .reopen_logs = nothing,
     .free_settings = free_settings,
 };
 

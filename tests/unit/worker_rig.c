@@ -179,7 +179,12 @@ static void rt_dump(void *rt, pthread_t thread) {
            pthread_equal(thread, pthread_self()) ? "this" : "that");
 }
 
+static void rt_reopen_logs(void *rt) {
+    (void)rt;
+}
+
 static const struct cg_runtime runtime = {
+    .reopen_logs = rt_reopen_logs,
     .wait_begin = rt_wait_begin,
     .wait_end = rt_wait_end,
     .thread_begin = rt_thread_begin,

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""The server's own lines on their way to Python's loggers.
+
+C writes the logs as long as Python would do nothing else with their lines. When a logger has
+another handler, a filter or a format of the user's, or the logger class is the user's, C passes the
+lines on to here (pyext/log_relay.h)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from cgunicorn import _cgunicorn
+from cgunicorn.config import Config
+from cgunicorn.glogging import Logger, SinkHandler
+
+_LEVEL_METHODS = ("critical", "error", "warning", "info", "debug")
+_ACCESS_PARTS = ("access", "atoms", "now", "_get_user", "access_log_enabled")
+
+#: Names of the environ that are no fields of the request.
+_PLAIN_KEYS = {
+    "{request_method}e": "REQUEST_METHOD",
+    "{raw_uri}e": "RAW_URI",
+    "{path_info}e": "PATH_INFO",
+    "{query_string}e": "QUERY_STRING",
+    "{server_protocol}e": "SERVER_PROTOCOL",
+    "{remote_addr}e": "REMOTE_ADDR",
+}
+
+
+class LoggedResponse:
+    """What a logger's access() is told about a response."""
+
+    def __init__(self, atoms: Mapping[str, Any], line: str | None) -> None:
+        self.status = atoms["s"]
+        self.status_code = int(atoms["s"])
+        self.sent = self.response_length = atoms["B"]
+        self.headers = _fields(atoms, "o")
+        self.line = line
+
+
+class LoggedRequest:
+    """What a logger's access() is told about a request."""
+
+    def __init__(self, atoms: Mapping[str, Any]) -> None:
+        self.method = atoms.get("m", "")
+        self.uri = atoms.get("{raw_uri}e", "")
+        self.path = self.uri.partition("?")[0]
+        self.query = atoms.get("q", "")
+        major, _, minor = atoms["H"].partition("/")[2].partition(".")
+        self.version = (int(major), int(minor))
+        self.headers = [(name.upper(), value) for name, value in _fields(atoms, "i")]
+
+
+def _fields(atoms: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
+    return [(key[1:-2], value) for key, value in atoms.items() if key.endswith("}" + kind)]
+
+
+def _environ(atoms: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an environ that follows from the request."""
+    environ = {name: atoms.get(atom, "") for atom, name in _PLAIN_KEYS.items()}
+    for name, value in _fields(atoms, "i"):
+        key = name.upper().replace("-", "_")
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
+    return environ
+
+
+class Relay:
+    """Between C and one logger."""
+
+    def __init__(self, logger: Logger, config: Config) -> None:
+        self._logger = logger
+        self._level = Logger.LOG_LEVELS[config.loglevel]
+        self._own_levels = _is_ours(logger, _LEVEL_METHODS)
+        self._own_access = _is_ours(logger, _ACCESS_PARTS)
+
+    def divert(self) -> None:
+        """Passes the lines of those logs on that C can't write by itself, from now on. To be called
+        again when loggers may have changed."""
+        log, access_log = self._logger.error_log, self._logger.access_log
+        errors = not (self._own_levels and is_plain(log))
+        access = self._logger.access_log_enabled and not (self._own_access and is_plain(access_log))
+        level = log.getEffectiveLevel() if self._own_levels else self._level
+        _cgunicorn.log_divert(errors, bool(access), level, self._emit)
+
+    def start_thread(self) -> None:
+        """Lines are handed on by a thread that does nothing else: for workers whose loop must not
+        wait for Python."""
+        threading.Thread(target=_cgunicorn.log_pump, name="cgunicorn-log", daemon=True).start()
+
+    def _emit(self, kind: str, level: int, text: bytes) -> None:
+        if kind == "access":
+            self._access(json.loads(text))
+        elif kind == "reopen":
+            self._logger.reopen_files()
+        else:
+            message = text.decode("utf-8", "backslashreplace").rstrip("\n")
+            getattr(self._logger, logging.getLevelName(level).lower())(message)
+
+    def _access(self, atoms: dict[str, Any]) -> None:
+        line = atoms.pop("line", None)
+        atoms.update(s=str(atoms["s"]), b=str(atoms["b"]))
+        environ = _environ(atoms)
+        logger = self._logger
+        if self._own_access:
+            atoms.update((f"{{{name.lower()}}}e", value) for name, value in environ.items())
+            logger.log_access(atoms, line)
+            return
+        took = timedelta(microseconds=atoms["D"])
+        logger.access(LoggedResponse(atoms, line), LoggedRequest(atoms), environ, took)
+
+
+def _is_ours(logger: Logger, names: tuple[str, ...]) -> bool:
+    """Whether none of these is the user's own."""
+    return all(getattr(type(logger), n, None) is getattr(Logger, n) for n in names)
+
+
+def is_plain(log: logging.Logger) -> bool:
+    """Whether a line given to `log` does nothing but go to the server's file in the usual form."""
+    if log.filters or log.propagate or log.disabled:
+        return False
+    return all(_is_plain_handler(handler) for handler in log.handlers)
+
+
+def _is_plain_handler(handler: logging.Handler) -> bool:
+    form = handler.formatter
+    return (
+        type(handler) is SinkHandler
+        and not handler.filters
+        and handler.level == logging.NOTSET
+        and type(form) is logging.Formatter
+        and (form._fmt, form.datefmt) == handler.usual_form
+    )
