@@ -65,24 +65,6 @@ enum cg_proxy_start cg_proxy_detect(enum cg_proxy_versions versions, struct cg_s
     return v1 || v2 ? CG_PROXY_UNDECIDED : CG_PROXY_ABSENT;
 }
 
-/* The address at `ip` (4 or 16 bytes, in network order) as an endpoint. */
-static void set_ip(struct cg_endpoint *e, enum cg_family family, const unsigned char *ip,
-                   uint16_t port) {
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    bool is_ipv4 = family == CG_FAMILY_IPV4;
-    e->family = family;
-    e->port = port;
-    if (is_ipv4) {
-        memcpy(e->ip, mapped, sizeof(mapped));
-        memcpy(e->ip + sizeof(mapped), ip, sizeof(struct in_addr));
-    } else {
-        memcpy(e->ip, ip, sizeof(struct in6_addr));
-    }
-    const char *text = inet_ntop(is_ipv4 ? AF_INET : AF_INET6, ip, e->host, sizeof(e->host));
-    CG_ASSERT(text);
-    e->host_len = (uint8_t)strlen(e->host);
-}
-
 /* Version 1 */
 
 /* Cuts the next word off, and the one space behind it. */
@@ -124,8 +106,8 @@ static bool read_v1_addresses(enum cg_family family, struct cg_slice line,
         !read_ip(family, cut_word(&line), destination) ||
         !read_port(cut_word(&line), &source_port) || !read_port(line, &destination_port))
         return false;
-    set_ip(&ret_proxy->source, family, source, source_port);
-    set_ip(&ret_proxy->destination, family, destination, destination_port);
+    cg_endpoint_set_ip(&ret_proxy->source, family, source, source_port);
+    cg_endpoint_set_ip(&ret_proxy->destination, family, destination, destination_port);
     return true;
 }
 
@@ -191,8 +173,8 @@ static void set_v2_addresses(struct cg_proxy *p, const unsigned char *at) {
     }
     enum cg_family family = p->kind == CG_PROXY_TCP4 ? CG_FAMILY_IPV4 : CG_FAMILY_IPV6;
     size_t ip_len = family == CG_FAMILY_IPV4 ? sizeof(struct in_addr) : sizeof(struct in6_addr);
-    set_ip(&p->source, family, at, read_u16(at + 2 * ip_len));
-    set_ip(&p->destination, family, at + ip_len, read_u16(at + 2 * ip_len + 2));
+    cg_endpoint_set_ip(&p->source, family, at, read_u16(at + 2 * ip_len));
+    cg_endpoint_set_ip(&p->destination, family, at + ip_len, read_u16(at + 2 * ip_len + 2));
 }
 
 /* The families of a PROXY command that can come over a stream. A datagram cannot, and the protocol
