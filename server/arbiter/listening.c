@@ -173,18 +173,20 @@ static int add(struct cg_listeners *to, const struct cg_bind *bind,
                const struct cg_patience *patience) {
     /* An address given twice is not shared twice, but fails as in use. */
     const struct cg_listener *known = find(to, bind) ? NULL : find(shared, bind);
+    struct cg_listener *l = &to->at[to->n];
     int rc = 0;
     if (known)
-        to->at[to->n] = *known;
+        *l = *known;
     else
-        rc = open_one(&to->at[to->n], bind, settings, shared, patience);
+        rc = open_one(l, bind, settings, shared, patience);
     if (rc < 0)
         return rc;
     /* Two names of one address. */
-    if (has(to, to->at[to->n].fd)) {
-        log_failure(&to->at[to->n], to->at[to->n].name, EADDRINUSE);
+    if (has(to, l->fd)) {
+        log_failure(l, l->name, EADDRINUSE);
         return -EADDRINUSE;
     }
+    l->bind.protocol = bind->protocol;
     to->n++;
     return 0;
 }
@@ -266,8 +268,20 @@ static int match_binds(struct cg_listeners *listeners, const struct cg_settings 
                    settings->bind[i]);
         else if (!listeners->fixed)
             found->bind = bind;
+        if (found)
+            found->bind.protocol = bind.protocol;
     }
     return 0;
+}
+
+/* What a bind does not say about its protocol the setting does. */
+static void set_protocols(struct cg_listeners *listeners, const struct cg_settings *settings) {
+    for (size_t i = 0; i < listeners->n; i++) {
+        struct cg_listener *l = &listeners->at[i];
+        bool is_said = l->bind.protocol != CG_PROTOCOL_AUTO;
+        cg_listener_set_protocol(l, is_said ? l->bind.protocol
+                                            : cg_protocol_of(settings->protocol));
+    }
 }
 
 int cg_listening_open(const struct cg_settings *settings, const struct cg_heritage *heritage,
@@ -284,6 +298,7 @@ int cg_listening_open(const struct cg_settings *settings, const struct cg_herita
         rc = match_binds(&listeners, settings);
     else if (rc == 0)
         rc = add_binds(&listeners, settings, false, NULL, patience);
+    set_protocols(&listeners, settings);
     if (rc < 0)
         cg_listening_close(&listeners, NULL);
     else
@@ -327,6 +342,7 @@ int cg_listening_renew(const struct cg_settings *settings, const struct cg_setti
         if (rc == 0)
             keep_covered(&listeners, old);
     }
+    set_protocols(&listeners, settings);
     if (rc < 0)
         cg_listening_close(&listeners, old);
     else

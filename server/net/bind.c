@@ -96,11 +96,30 @@ static int parse_tcp(const char *text, struct cg_bind *b, struct complaint c) {
     return rc == 0 && colon ? parse_port(colon + 1, b, c) : rc;
 }
 
+/* What stands behind "uwsgi:" or "http:" when that is a protocol: "http:8000" is a host and a port.
+ * The slashes belong to the protocol unless they are a path's. */
+static const char *parse_protocol(const char *text, struct cg_bind *b) {
+    static const struct {
+        const char *prefix;
+        enum cg_protocol protocol;
+    } rows[] = {{"uwsgi:", CG_PROTOCOL_UWSGI}, {"http:", CG_PROTOCOL_HTTP}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const char *rest = behind(text, rows[i].prefix),
+                   *address = rest ? behind(rest, "//") : NULL;
+        if (!rest || !(address || behind(rest, "unix:") || behind(rest, "fd:")))
+            continue;
+        b->protocol = rows[i].protocol;
+        return address ? address : rest;
+    }
+    return text;
+}
+
 int cg_bind_parse(const char *text, struct cg_bind *ret_bind, char *ret_text, size_t ret_text_len) {
     struct complaint c = {ret_text, ret_text_len};
     struct cg_bind b = {.fd = -1};
     const char *rest;
     int rc;
+    text = parse_protocol(text, &b);
     if ((rest = behind(text, "unix://")) || (rest = behind(text, "unix:")))
         rc = parse_unix(rest, &b, c);
     else if ((rest = behind(text, "fd://")))

@@ -40,6 +40,22 @@ static void set_option(int fd, int level, int option, int value) {
     (void)setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+static void set_name(struct cg_listener *l) {
+    bool is_uwsgi = l->protocol == CG_PROTOCOL_UWSGI;
+    const char *host = l->local.host, *protocol = is_uwsgi ? "uwsgi" : "http";
+    switch (l->local.family) {
+    case CG_FAMILY_UNIX:
+        snprintf(l->name, sizeof(l->name), "%sunix:%s", is_uwsgi ? "uwsgi:" : "", host);
+        break;
+    case CG_FAMILY_IPV4:
+        snprintf(l->name, sizeof(l->name), "%s://%s:%u", protocol, host, l->local.port);
+        break;
+    case CG_FAMILY_IPV6:
+        snprintf(l->name, sizeof(l->name), "%s://[%s]:%u", protocol, host, l->local.port);
+        break;
+    }
+}
+
 /* Fills local and name from the bound socket. 0 or -errno. */
 static int describe(struct cg_listener *l) {
     struct sockaddr_storage address;
@@ -48,19 +64,13 @@ static int describe(struct cg_listener *l) {
         return -errno;
     if (!cg_address_format((struct sockaddr *)&address, len, &l->local))
         return -EAFNOSUPPORT;
-    const char *host = l->local.host;
-    switch (l->local.family) {
-    case CG_FAMILY_UNIX:
-        snprintf(l->name, sizeof(l->name), "unix:%s", host);
-        break;
-    case CG_FAMILY_IPV4:
-        snprintf(l->name, sizeof(l->name), "http://%s:%u", host, l->local.port);
-        break;
-    case CG_FAMILY_IPV6:
-        snprintf(l->name, sizeof(l->name), "http://[%s]:%u", host, l->local.port);
-        break;
-    }
+    set_name(l);
     return 0;
+}
+
+void cg_listener_set_protocol(struct cg_listener *l, enum cg_protocol protocol) {
+    l->protocol = protocol;
+    set_name(l);
 }
 
 /* What every TCP listener has; clients inherit it. TCP_DEFER_ACCEPT: a client is handed over when

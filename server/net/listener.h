@@ -14,8 +14,9 @@
 struct cg_listener {
     int fd;
     struct cg_bind bind;
+    enum cg_protocol protocol; /* what is spoken there, by its bind or else the settings */
     struct cg_endpoint local; /* SERVER_NAME and SERVER_PORT as bound */
-    char name[300];           /* "http://127.0.0.1:8000", "unix:/run/x.sock" */
+    char name[300];           /* "http://127.0.0.1:8000", "unix:/run/x.sock", "uwsgi:unix:..." */
     pid_t creator;            /* who may unlink the socket file; 0 = there is none of ours */
     dev_t dev;                /* and which file it was */
     ino_t ino;
@@ -67,6 +68,9 @@ bool cg_listener_covers(const struct cg_listener *l, const struct cg_listener *o
 /* Makes this process the one that unlinks the file of an inherited unix socket. 0, or -errno when
  * there is no such file: -ENOTSOCK when it is not a socket. */
 int cg_listener_claim(struct cg_listener *l);
+
+/* What is spoken there from now on; CG_PROTOCOL_AUTO at first. The name says so. */
+void cg_listener_set_protocol(struct cg_listener *l, enum cg_protocol protocol);
 
 /* How many clients wait to be accepted; `most` where the system cannot tell. */
 int64_t cg_listener_waiting(const struct cg_listener *l, int64_t most);

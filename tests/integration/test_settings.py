@@ -22,6 +22,7 @@ OTHER_DEFAULTS = {
     "user": "who started the server, filled in when the configuration is resolved",
     "group": "who started the server, filled in when the configuration is resolved",
     "default_proc_name": "what names the application, which Gunicorn fills in too",
+    "protocol": "the first byte of a connection tells",
     "control_socket": "there is none",
 }
 

@@ -72,7 +72,32 @@ CG_TEST(port_is_strict) {
     check_refused("127.0.0.1:99999999999999999999",
                   "'99999999999999999999' is not a valid port number.");
     check_refused("[::1]:", "'' is not a valid port number.");
-    check_refused("http://localhost:80", "'//localhost:80' is not a valid port number.");
+    check_refused("ftp://localhost:80", "'//localhost:80' is not a valid port number.");
+}
+
+static void check_protocol(const char *text, enum cg_protocol protocol, enum cg_bind_kind kind) {
+    struct cg_bind b = parsed(text);
+    CG_CHECK_INT(b.protocol, protocol);
+    CG_CHECK_INT(b.kind, kind);
+}
+
+CG_TEST(a_prefix_names_the_protocol) {
+    check_protocol("127.0.0.1:3031", CG_PROTOCOL_AUTO, CG_BIND_TCP);
+    check_protocol("uwsgi://127.0.0.1:3031", CG_PROTOCOL_UWSGI, CG_BIND_TCP);
+    check_protocol("http://[::1]:80", CG_PROTOCOL_HTTP, CG_BIND_TCP);
+    check_protocol("uwsgi:unix:/run/x.sock", CG_PROTOCOL_UWSGI, CG_BIND_UNIX);
+    check_protocol("uwsgi://unix:/run/x.sock", CG_PROTOCOL_UWSGI, CG_BIND_UNIX);
+    check_protocol("http:unix:/run/x.sock", CG_PROTOCOL_HTTP, CG_BIND_UNIX);
+    check_protocol("uwsgi:fd://3", CG_PROTOCOL_UWSGI, CG_BIND_FD);
+    check_tcp("uwsgi://127.0.0.1:3031", "127.0.0.1", 3031);
+    check_tcp("uwsgi://", "", 8000);
+    check_unix("uwsgi:unix:///run/x.sock", "/run/x.sock");
+}
+
+CG_TEST(a_host_may_be_called_like_a_protocol) {
+    check_tcp("uwsgi:3031", "uwsgi", 3031);
+    check_tcp("http:80", "http", 80);
+    CG_CHECK_INT(parsed("http:80").protocol, CG_PROTOCOL_AUTO);
 }
 
 CG_TEST(unix_paths_with_and_without_slashes) {

@@ -242,11 +242,12 @@ ROWS = (
         "protocol",
         SERVER_MECHANICS,
         STR,
-        "http",
-        "What the proxy in front speaks: http or uwsgi",
-        "`uwsgi` is the binary protocol of nginx's uwsgi_pass.",
+        "auto",
+        "What the listening sockets take: http, uwsgi or auto",
+        "`uwsgi` is the binary protocol of nginx's uwsgi_pass; with auto a connection's first byte"
+        " tells. An address in `bind` that begins with uwsgi:// or http:// is not affected.",
         flags=("--protocol",),
-        choices=("http", "uwsgi"),
+        choices=("auto", "http", "uwsgi"),
     ),
     Setting(
         "uwsgi_allow_ips",
@@ -254,8 +255,9 @@ ROWS = (
         CSV,
         ("127.0.0.1", "::1"),
         "Proxies that may speak the uwsgi protocol",
-        "IP addresses and networks, separated by commas, or * for everybody. A proxy that connects"
-        " over a unix socket always may.",
+        "IP addresses and networks, separated by commas, or * for everybody. What they say of their"
+        " clients is believed. Others who try are answered 403. A proxy that connects over a unix"
+        " socket always may.",
         flags=("--uwsgi-allow-from",),
         check=check_addresses,
     ),
