@@ -93,9 +93,10 @@ static PyObject *protocol_text(const struct cg_state *state, const struct cg_req
     return PyUnicode_FromFormat("HTTP/%d.%d", r->version_major, r->version_minor);
 }
 
-static PyObject *path_text(const struct cg_state *state, struct cg_slice path) {
-    return cg_slice_eq(path, CG_SLICE("/")) ? cg_py_ref(state->name[CG_NAME_SLASH])
-                                            : cg_text_unquote(path);
+static PyObject *path_text(const struct cg_state *state, const struct cg_request *r) {
+    if (cg_slice_eq(r->path_info, CG_SLICE("/")))
+        return cg_py_ref(state->name[CG_NAME_SLASH]);
+    return r->path_is_decoded ? cg_text_new(r->path_info) : cg_text_unquote(r->path_info);
 }
 
 /* What the template has right for most requests. */
@@ -114,7 +115,7 @@ static int set_unusual(const struct cg_state *s, PyObject *env, const struct cg_
 static int set_request(const struct cg_environ *e, PyObject *env, const struct cg_request *r) {
     const struct cg_state *s = e->state;
     if (cg_py_put(env, s->name[CG_NAME_REQUEST_METHOD], method_text(s, r->method)) < 0 ||
-        cg_py_put(env, s->name[CG_NAME_PATH_INFO], path_text(s, r->path_info)) < 0 ||
+        cg_py_put(env, s->name[CG_NAME_PATH_INFO], path_text(s, r)) < 0 ||
         cg_py_put(env, s->name[CG_NAME_RAW_URI], cg_text_new(r->target)) < 0 ||
         cg_py_put(env, s->name[CG_NAME_SERVER_PROTOCOL], protocol_text(s, r)) < 0)
         return -1;
@@ -145,10 +146,10 @@ static int update_text(struct cg_endpoint_text *t, const struct cg_endpoint *of)
     return 0;
 }
 
-/* A unix listener has no name or port of its own: the Host field says, and without one the socket's
- * path stands in. */
-static int set_unix_server(const struct cg_environ *e, PyObject *env,
-                           const struct cg_exchange *ex) {
+/* For a listener that has no name or port of its own: the Host field says, and without one the
+ * socket's path stands in. */
+static int set_named_server(const struct cg_environ *e, PyObject *env,
+                            const struct cg_exchange *ex) {
     const struct cg_state *s = e->state;
     bool is_https = ex->request.scheme == CG_SCHEME_HTTPS;
     struct cg_slice host = ex->request.host;
@@ -171,22 +172,42 @@ static int set_unix_server(const struct cg_environ *e, PyObject *env,
     return cg_py_put(env, s->name[CG_NAME_SERVER_PORT], cg_text_new(port));
 }
 
-static int set_endpoints(struct cg_environ *e, PyObject *env, const struct cg_exchange *ex) {
+static int set_server(struct cg_environ *e, PyObject *env, const struct cg_exchange *ex) {
     PyObject *const *name = e->state->name;
-    if (ex->local->family == CG_FAMILY_UNIX) {
-        if (set_unix_server(e, env, ex) < 0)
-            return -1;
-    } else if (update_text(&e->local, ex->local) < 0 ||
-               PyDict_SetItem(env, name[CG_NAME_SERVER_NAME], e->local.host) < 0 ||
-               PyDict_SetItem(env, name[CG_NAME_SERVER_PORT], e->local.port) < 0) {
+    bool host_says = ex->request.is_uwsgi && ex->request.host.len > 0;
+    if (ex->local->family == CG_FAMILY_UNIX || host_says)
+        return set_named_server(e, env, ex);
+    if (update_text(&e->local, ex->local) < 0 ||
+        PyDict_SetItem(env, name[CG_NAME_SERVER_NAME], e->local.host) < 0)
         return -1;
-    }
+    return PyDict_SetItem(env, name[CG_NAME_SERVER_PORT], e->local.port);
+}
+
+static int set_client(struct cg_environ *e, PyObject *env, const struct cg_exchange *ex) {
+    PyObject *const *name = e->state->name;
     if (ex->client->family == CG_FAMILY_UNIX) /* REMOTE_ADDR is "", as the template has it */
         return 0;
     if (update_text(&e->client, ex->client) < 0 ||
         PyDict_SetItem(env, name[CG_NAME_REMOTE_ADDR], e->client.host) < 0)
         return -1;
     return PyDict_SetItem(env, name[CG_NAME_REMOTE_PORT], e->client.port);
+}
+
+static int set_endpoints(struct cg_environ *e, PyObject *env, const struct cg_exchange *ex) {
+    return set_server(e, env, ex) < 0 ? -1 : set_client(e, env, ex);
+}
+
+/* What a gateway says stands as it is, also in the place of what was found here. */
+static int set_variables(const struct cg_environ *e, PyObject *env, const struct cg_request *r) {
+    for (size_t i = 0; i < r->variables_n; i++) {
+        struct cg_header_keys *keys = &e->state->variable_keys;
+        PyObject *key = cg_header_keys_get_verbatim(keys, r->variables[i].name);
+        int rc = key ? cg_py_put(env, key, cg_text_new(r->variables[i].value)) : -1;
+        Py_XDECREF(key);
+        if (rc < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* What a PROXY header says besides the client. The address is the one that the client connected to,
@@ -207,14 +228,15 @@ static int set_proxy(struct cg_environ *e, PyObject *env, const struct cg_proxy 
 }
 
 /* A field that came before gets this value joined to its own (RFC 9110 section 5.3; cookies as in
- * RFC 6265 section 5.4). `before` is borrowed from the dict. */
+ * RFC 6265 section 5.4), over uwsgi as newer versions of nginx do it themselves. `before` is
+ * borrowed from the dict. */
 static int join_value(PyObject *env, PyObject *key, PyObject *before, PyObject *value,
-                      enum cg_field_id id) {
-    const char *separator = id == CG_FIELD_COOKIE ? "; " : ",";
+                      enum cg_field_id id, bool is_uwsgi) {
+    const char *separator = id == CG_FIELD_COOKIE ? "; " : is_uwsgi ? ", " : ",";
     return cg_py_put(env, key, PyUnicode_FromFormat("%U%s%U", before, separator, value));
 }
 
-static int set_field(PyObject *env, PyObject *key, const struct cg_field *f) {
+static int set_field(PyObject *env, PyObject *key, const struct cg_field *f, bool is_uwsgi) {
     PyObject *value = cg_text_new(f->value);
     if (!value)
         return -1;
@@ -223,7 +245,7 @@ static int set_field(PyObject *env, PyObject *key, const struct cg_field *f) {
     int rc = there ? 0 : -1;
     /* The size tells, not identity: equal short values may be one object. */
     if (there && PyDict_Size(env) == before_n)
-        rc = join_value(env, key, there, value, f->id);
+        rc = join_value(env, key, there, value, f->id, is_uwsgi);
     Py_DECREF(value);
     return rc;
 }
@@ -243,9 +265,9 @@ static int set_one(struct cg_state *state, PyObject *env, const struct cg_exchan
     if (f->id == CG_FIELD_TRANSFER_ENCODING && ex->request.framing == CG_FRAMING_CHUNKED)
         return set_decoded_length(state, env, &ex->body);
     if (f->id != CG_FIELD_OTHER)
-        return set_field(env, state->field_key[f->id], f);
+        return set_field(env, state->field_key[f->id], f, ex->request.is_uwsgi);
     PyObject *key = cg_header_keys_get(&state->header_keys, f->name);
-    int rc = key ? set_field(env, key, f) : -1;
+    int rc = key ? set_field(env, key, f, ex->request.is_uwsgi) : -1;
     Py_XDECREF(key);
     return rc;
 }
@@ -283,9 +305,11 @@ PyObject *cg_environ_new(struct cg_environ *e, struct cg_call *call) {
     PyObject *env = PyDict_Copy(e->template);
     if (!env)
         return NULL;
-    if (set_request(e, env, &call->ex->request) < 0 || set_endpoints(e, env, call->ex) < 0 ||
-        (call->ex->proxy && set_proxy(e, env, call->ex->proxy) < 0) ||
-        set_fields(e->state, env, call->ex) < 0 || set_objects(call, env) < 0) {
+    const struct cg_exchange *ex = call->ex;
+    if (set_request(e, env, &ex->request) < 0 || set_endpoints(e, env, ex) < 0 ||
+        (ex->proxy && set_proxy(e, env, ex->proxy) < 0) ||
+        set_variables(e, env, &ex->request) < 0 || set_fields(e->state, env, ex) < 0 ||
+        set_objects(call, env) < 0) {
         Py_DECREF(env);
         return NULL;
     }

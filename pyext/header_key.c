@@ -7,6 +7,8 @@
  */
 #include "pyext/header_key.h"
 
+#include "pyext/text.h"
+
 void cg_header_keys_done(struct cg_header_keys *keys) {
     for (size_t i = 0; i < CG_HEADER_KEYS_N; i++)
         Py_CLEAR(keys->at[i].key);
@@ -39,17 +41,27 @@ static size_t place_of(struct cg_slice name) {
     return (h ^ h >> 15) & (CG_HEADER_KEYS_N - 1);
 }
 
-PyObject *cg_header_keys_get(struct cg_header_keys *keys, struct cg_slice name) {
+/* A new reference to the key of this name, made by `make` unless it is there. */
+static PyObject *get(struct cg_header_keys *keys, struct cg_slice name,
+                     PyObject *(*make)(struct cg_slice name)) {
     if (name.len > CG_HEADER_KEY_NAME_MAX)
-        return make_key(name);
+        return make(name);
     size_t i = place_of(name);
     if (keys->at[i].key && cg_slice_eq(name, cg_slice_of(keys->at[i].name, keys->at[i].name_len)))
         return cg_py_ref(keys->at[i].key);
-    PyObject *key = make_key(name);
+    PyObject *key = make(name);
     if (!key)
         return NULL;
     memcpy(keys->at[i].name, name.at, name.len);
     keys->at[i].name_len = (uint8_t)name.len;
     Py_XSETREF(keys->at[i].key, cg_py_ref(key));
     return key;
+}
+
+PyObject *cg_header_keys_get(struct cg_header_keys *keys, struct cg_slice name) {
+    return get(keys, name, make_key);
+}
+
+PyObject *cg_header_keys_get_verbatim(struct cg_header_keys *keys, struct cg_slice name) {
+    return get(keys, name, cg_text_new);
 }

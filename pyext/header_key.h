@@ -17,7 +17,8 @@ enum {
     CG_HEADER_KEY_NAME_MAX = 47,
 };
 
-/* Direct-mapped: a name has one place, and the last one to need it has it. */
+/* For field names, or for names that are keys already. Direct-mapped: a name has one place, and the
+ * last one to need it has it. */
 struct cg_header_keys {
     struct {
         PyObject *key; /* strong */
@@ -27,6 +28,9 @@ struct cg_header_keys {
 };
 
 void cg_header_keys_done(struct cg_header_keys *keys);
+
+/* A new reference to the key of a variable, which is its name. NULL with an exception. */
+PyObject *cg_header_keys_get_verbatim(struct cg_header_keys *keys, struct cg_slice name);
 
 /* A new reference to the key of a field name, which must be a token. NULL with an exception. */
 PyObject *cg_header_keys_get(struct cg_header_keys *keys, struct cg_slice name);

@@ -113,6 +113,7 @@ void cg_state_clear(struct cg_state *state) {
     for (int i = 0; i < CG_FIELD_N; i++)
         Py_CLEAR(state->field_key[i]);
     cg_header_keys_done(&state->header_keys);
+    cg_header_keys_done(&state->variable_keys);
 }
 
 PyObject *cg_type_refuse_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {

@@ -47,6 +47,7 @@ struct cg_state {
     PyObject *field_key[CG_FIELD_N]; /* interned; NULL for CG_FIELD_OTHER */
     struct cg_header_keys header_keys;
     const struct cg_host *host; /* borrowed: of the run() that is under way, else NULL */
+    struct cg_header_keys variable_keys;
 };
 
 /* Fills a zeroed state. 0 or -1 with an exception; a half-filled state may be cleared. */

@@ -55,7 +55,7 @@ static void accept_one(struct cg_async *e, struct cg_async_listener *l) {
     }
     e->accept_failed = false;
     e->queue_left--;
-    cg_async_clients_admit(e, fd, &peer, &l->of->local);
+    cg_async_clients_admit(e, fd, &peer, l->of);
 }
 
 /* One accept for each event: another one that finds nobody costs more than another event. */

@@ -191,7 +191,7 @@ void cg_async_clients_done(struct cg_async *e);
 bool cg_async_clients_have_room(const struct cg_async *e);
 /* A client that was just accepted. Takes fd. */
 void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local);
+                            const struct cg_listener *listener);
 void cg_async_clients_expire(struct cg_async *e);
 /* Another thread is stuck with c in the application: the client gets an answer, unless a part of
  * the application's has left already, and an end. c stays, with its descriptor, for its thread. */

@@ -243,11 +243,11 @@ bool cg_async_clients_have_room(const struct cg_async *e) {
 
 /* NULL: there was no memory for it. Takes fd. */
 static struct cg_async_client *take_in(struct cg_async *e, int fd, const struct cg_endpoint *peer,
-                                       const struct cg_endpoint *local) {
+                                       const struct cg_endpoint *local, enum cg_protocol protocol) {
     if (is_full(e) && !cg_list_empty(&e->idle))
         client_free(e, CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place));
     struct cg_async_client *c = malloc(sizeof(*c));
-    struct cg_conn *conn = c ? cg_conn_new(&e->http, fd, peer, local, c) : NULL;
+    struct cg_conn *conn = c ? cg_conn_new(&e->http, fd, peer, local, protocol, c) : NULL;
     if (!conn) {
         cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
         cg_fd_close(&fd);
@@ -267,8 +267,8 @@ static struct cg_async_client *take_in(struct cg_async *e, int fd, const struct 
 }
 
 void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local) {
-    struct cg_async_client *c = take_in(e, fd, peer, local);
+                            const struct cg_listener *listener) {
+    struct cg_async_client *c = take_in(e, fd, peer, &listener->local, listener->protocol);
     if (c)
         pump(e, c);
 }
@@ -278,7 +278,8 @@ void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_c
                                      bool has_begun) {
     const struct cg_exchange *ex = cg_conn_exchange(c->conn);
     int fd = has_begun ? -1 : fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
-    struct cg_async_client *other = fd < 0 ? NULL : take_in(e, fd, ex->peer, ex->local);
+    struct cg_async_client *other =
+        fd < 0 ? NULL : take_in(e, fd, ex->peer, ex->local, CG_PROTOCOL_AUTO);
     if (!other) {
         shutdown(c->fd, SHUT_RDWR);
         return;

@@ -304,11 +304,12 @@ bool cg_clients_have_room(const struct cg_clients *s) {
 
 /* NULL: there was no memory for it. */
 static struct client *take_in(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
-                              const struct cg_endpoint *local) {
+                              const struct cg_listener *listener) {
     if (is_full(s) && !cg_list_empty(&s->idle))
         client_free(s, CG_LIST_ENTRY(s->idle.next, struct client, place));
     struct client *c = malloc(sizeof(*c));
-    struct cg_conn *conn = c ? cg_conn_new(&s->http, fd, peer, local, c) : NULL;
+    struct cg_conn *conn =
+        c ? cg_conn_new(&s->http, fd, peer, &listener->local, listener->protocol, c) : NULL;
     if (!conn) {
         cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
         cg_fd_close(&fd);
@@ -328,15 +329,15 @@ static struct client *take_in(struct cg_clients *s, int fd, const struct cg_endp
 }
 
 void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
-                      const struct cg_endpoint *local) {
-    struct client *c = take_in(s, fd, peer, local);
+                      const struct cg_listener *listener) {
+    struct client *c = take_in(s, fd, peer, listener);
     if (c)
         pump(s, c);
 }
 
 void cg_clients_admit_later(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local) {
-    struct client *c = take_in(s, fd, peer, local);
+                            const struct cg_listener *listener) {
+    struct client *c = take_in(s, fd, peer, listener);
     if (c)
         cg_list_push_back(&s->ready, &c->place);
 }

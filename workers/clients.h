@@ -51,10 +51,10 @@ bool cg_clients_have_room(const struct cg_clients *s);
 
 /* A client that was just accepted, which is served at once as far as it goes. Takes fd. */
 void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
-                      const struct cg_endpoint *local);
+                      const struct cg_listener *listener);
 /* The same, but its first turn comes with cg_clients_serve_ready(). */
 void cg_clients_admit_later(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local);
+                            const struct cg_listener *listener);
 /* The wait set's event for a client. */
 void cg_clients_event(struct cg_clients *s, struct cg_source *source, int events);
 /* One turn for those that are ready. */

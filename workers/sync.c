@@ -99,9 +99,9 @@ static void accept_one(struct sync *s, struct listener *l) {
     s->accept_failed = false;
     l->waiting_n--;
     if (s->stopping)
-        cg_clients_admit_later(&s->clients, fd, &peer, &l->of->local);
+        cg_clients_admit_later(&s->clients, fd, &peer, l->of);
     else
-        cg_clients_admit(&s->clients, fd, &peer, &l->of->local);
+        cg_clients_admit(&s->clients, fd, &peer, l->of);
 }
 
 /* One from each listener, so that the clients who are here already get their turn. */

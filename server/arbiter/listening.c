@@ -279,8 +279,8 @@ static void set_protocols(struct cg_listeners *listeners, const struct cg_settin
     for (size_t i = 0; i < listeners->n; i++) {
         struct cg_listener *l = &listeners->at[i];
         bool is_said = l->bind.protocol != CG_PROTOCOL_AUTO;
-        cg_listener_set_protocol(l, is_said ? l->bind.protocol
-                                            : cg_protocol_of(settings->protocol));
+        cg_listener_set_protocol(l,
+                                 is_said ? l->bind.protocol : cg_protocol_of(settings->protocol));
     }
 }
 

@@ -51,11 +51,15 @@ static struct cg_access_value seconds(struct cg_access_values *v, uint64_t us) {
     return (struct cg_access_value){CG_ACCESS_DECIMAL, cg_slice_of(v->number, (size_t)len)};
 }
 
-/* PATH_INFO, percent-decoded; what is no escape stays as it is. A request that was refused early
- * has only its path. */
+/* PATH_INFO, percent-decoded unless it came so; what is no escape stays as it is. A request that
+ * was refused early has only its path. */
 static int decode_path(struct cg_access_values *v, const struct cg_request *r,
                        struct cg_access_value *ret_value) {
     struct cg_slice s = r->path_info.at ? r->path_info : r->path;
+    if (r->path_is_decoded) {
+        *ret_value = text(s);
+        return 0;
+    }
     v->decoded.len = 0;
     if (s.len && cg_buf_reserve(&v->decoded, s.len) < 0)
         return -ENOMEM;

@@ -55,6 +55,8 @@ int cg_http_init(struct cg_http *http, const struct cg_settings *settings, const
     cg_list_init(&http->spare);
     cg_http_tick(http);
     int rc = cg_trust_init(&http->trust, settings);
+    if (rc == 0)
+        rc = init_allow(&http->uwsgi_peers, settings->uwsgi_allow_ips);
     if (rc < 0 || http->proxy_versions == CG_PROXY_OFF)
         return rc;
     return init_allow(&http->proxy_peers, settings->proxy_allow_ips);
@@ -84,7 +86,8 @@ void cg_http_done(struct cg_http *http) {
     http->spare_n = 0;
     cg_trust_done(&http->trust);
     cg_allow_free(http->proxy_peers);
-    http->proxy_peers = NULL;
+    cg_allow_free(http->uwsgi_peers);
+    http->proxy_peers = http->uwsgi_peers = NULL;
 }
 
 /* A connection with its buffers, in no particular state. */
@@ -128,12 +131,14 @@ static void give_back(struct cg_conn *c) {
 }
 
 struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local, void *owner) {
+                            const struct cg_endpoint *local, enum cg_protocol protocol,
+                            void *owner) {
     struct cg_conn *c = take_spare(http);
     if (!c)
         return NULL;
     c->http = http;
     c->owner = owner;
+    c->protocol = protocol;
     c->peer = *peer;
     c->exchange.peer = c->exchange.client = &c->peer;
     c->exchange.proxy = NULL;
@@ -143,7 +148,7 @@ struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoi
     c->exchange.number = 0;
     c->stage = CG_STAGE_NONE;
     c->proxy_possible = http->proxy_versions != CG_PROXY_OFF;
-    c->reused = c->eof = c->broken = c->must_close = c->line_owed = false;
+    c->head_taken = c->reused = c->eof = c->broken = c->must_close = c->line_owed = false;
     c->input_at = c->overflow_at = c->lingered_bytes = 0;
     cg_head_reset(&c->head);
     cg_output_clear(c);
@@ -213,6 +218,7 @@ static uint64_t timeout_us(const struct cg_conn *c) {
         break;
     case CG_CONN_PROXY_HEAD:
     case CG_CONN_HEAD:
+    case CG_CONN_PACKET:
         seconds = s->client_header_timeout;
         break;
     case CG_CONN_BODY:
@@ -247,6 +253,7 @@ void cg_conn_expire(struct cg_conn *c) {
     switch (c->state) {
     case CG_CONN_PROXY_HEAD:
     case CG_CONN_HEAD:
+    case CG_CONN_PACKET:
         cg_conn_refuse(c, CG_FAULT_HEAD_TIMEOUT);
         break;
     case CG_CONN_BODY:

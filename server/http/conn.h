@@ -23,6 +23,13 @@
  *    '- nothing -'      '- fault --> SENDING
  *       behind it
  *
+ * A request that comes as a uwsgi packet (server/uwsgi), told by its first byte or by the listener,
+ * has a state of its own in the place of HEAD, and its connection no second request:
+ *
+ *   IDLE, PROXY_HEAD -----> PACKET ----------> READY or BODY
+ *                            |   '- fault --> SENDING
+ *                            '- empty: a ping --> CLOSED
+ *
  * A close goes by way of SHUT and LINGER only when the client may still be sending (RFC 9112
  * section 9.6), else straight to CLOSED.
  *
@@ -30,10 +37,10 @@
  * down), so a driver decides which thread runs it; also a broken connection passes through READY
  * once, so that `end` is called there.
  *
- * Timeouts, each a setting: IDLE keepalive (the first request: client_header_timeout), PROXY_HEAD
- * and HEAD client_header_timeout from the first byte on, BODY client_body_timeout since the last
- * byte, CONTINUE and SENDING send_timeout since the last progress, LINGER CG_LINGER_MS. READY has
- * none here: the arbiter's `timeout` bounds the application.
+ * Timeouts, each a setting: IDLE keepalive (the first request: client_header_timeout), PROXY_HEAD,
+ * HEAD and PACKET client_header_timeout from the first byte on, BODY client_body_timeout since the
+ * last byte, CONTINUE and SENDING send_timeout since the last progress, LINGER CG_LINGER_MS. READY
+ * has none here: the arbiter's `timeout` bounds the application.
  *
  * Every request whose head could be parsed gets exactly one access line, when it is over: with
  * status 499 when the client left before the response did as a whole.
@@ -46,6 +53,7 @@
 
 #include "server/base/list.h"
 #include "server/base/log.h"
+#include "server/base/protocol.h"
 #include "server/http/app.h"
 #include "server/http/date.h"
 #include "server/http/exchange.h"
@@ -104,6 +112,7 @@ struct cg_http {
     struct cg_trust trust;
     enum cg_proxy_versions proxy_versions;
     struct cg_allow *proxy_peers; /* who may send a PROXY header; owned, NULL when it is off */
+    struct cg_allow *uwsgi_peers; /* who may send uwsgi packets; owned */
     struct cg_date date;
     struct cg_list spare; /* connections to use again */
     int spare_n;
@@ -118,10 +127,12 @@ void cg_http_done(struct cg_http *http);
  * itself. */
 void cg_http_tick(struct cg_http *http);
 
-/* A connection that was just accepted. peer is copied, local is borrowed for the connection's life.
- * `owner` is the driver's, returned by cg_conn_owner(). NULL when there is no memory. */
+/* A connection that was just accepted, on a listener with this protocol. peer is copied, local is
+ * borrowed for the connection's life. `owner` is the driver's, returned by cg_conn_owner(). NULL
+ * when there is no memory. */
 struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoint *peer,
-                            const struct cg_endpoint *local, void *owner);
+                            const struct cg_endpoint *local, enum cg_protocol protocol,
+                            void *owner);
 /* Ends the exchange if one is under way (the application's end is called) and frees. */
 void cg_conn_free(struct cg_conn *c);
 

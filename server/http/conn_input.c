@@ -9,6 +9,8 @@
 #include "server/http/lenient.h"
 #include "server/http/parser.h"
 #include "server/http/policy.h"
+#include "server/uwsgi/packet.h"
+#include "server/uwsgi/request.h"
 
 enum {
     /* One receive takes a usual head, or a head with a small body. Only pages that the kernel
@@ -19,12 +21,12 @@ enum {
 };
 
 bool cg_conn_has_unread_input(const struct cg_conn *c) {
-    return !c->head.complete || !c->exchange.body.complete || c->input_at < c->input.len ||
+    return !c->head_taken || !c->exchange.body.complete || c->input_at < c->input.len ||
            c->overflow_at < c->overflow.len;
 }
 
 /* For heads: no slice into the input is alive here, so it may move. It stays below twice
- * limits.head_bytes, because the scanner has refused a longer head. */
+ * limits.head_bytes, because the scanner has refused a longer head, or twice the longest packet. */
 static int head_space(struct cg_conn *c, char **ret_at, size_t *ret_len) {
     struct cg_buf *in = &c->input;
     if (c->input_at && in->cap - in->len < INPUT_ROOM) {
@@ -132,11 +134,20 @@ static void begin_body(struct cg_conn *c) {
     }
 }
 
+/* The head is consumed, and no fault was found in it, or this one. */
+static void end_head(struct cg_conn *c, enum cg_fault fault) {
+    if (fault)
+        cg_conn_refuse(c, fault);
+    else
+        begin_body(c);
+}
+
 static void take_head(struct cg_conn *c) {
     struct cg_exchange *ex = &c->exchange;
     const struct cg_settings *settings = c->http->settings;
     char *data = c->input.at + c->input_at;
     c->input_at += c->head.end;
+    c->head_taken = true;
     ex->begun_us = c->http->now_us;
     ex->entered_us = ex->waited_us = 0;
     ex->aborted = ex->client_left = false;
@@ -148,10 +159,34 @@ static void take_head(struct cg_conn *c) {
     }
     if (!fault)
         fault = cg_trust_judge(&c->http->trust, &ex->request, ex->peer);
-    if (fault)
-        cg_conn_refuse(c, fault);
-    else
-        begin_body(c);
+    end_head(c, fault);
+}
+
+/* nginx's REMOTE_ADDR, if it is an address: a client on a unix socket has none. */
+static void name_client(struct cg_conn *c) {
+    struct cg_exchange *ex = &c->exchange;
+    uint64_t port;
+    if (cg_num_parse_u64(ex->request.remote_port, &port) < 0 || port > UINT16_MAX)
+        port = 0;
+    if (cg_endpoint_parse_ip(ex->request.remote_addr, (uint16_t)port, &c->forwarded))
+        ex->client = &c->forwarded;
+}
+
+static void take_packet(struct cg_conn *c, size_t len) {
+    struct cg_exchange *ex = &c->exchange;
+    char *packet = c->input.at + c->input_at;
+    c->input_at += len;
+    c->head_taken = true;
+    ex->begun_us = c->http->now_us;
+    enum cg_fault fault = cg_uwsgi_read(&ex->request, packet, len);
+    if (!fault) {
+        c->line_owed = true;
+        name_client(c);
+        fault = cg_policy_judge_forwarded(&ex->request, c->http->settings);
+    }
+    if (!fault)
+        fault = cg_trust_judge_forwarded(&c->http->trust, &ex->request, ex->peer);
+    end_head(c, fault);
 }
 
 bool cg_conn_has_blank_head(const struct cg_conn *c) {
@@ -186,9 +221,55 @@ static void scan_head(struct cg_conn *c) {
         end_in_head(c);
 }
 
+static void scan_packet(struct cg_conn *c) {
+    size_t have = c->input.len - c->input_at;
+    size_t len = cg_uwsgi_packet_len(cg_slice_of(c->input.at + c->input_at, have));
+    if (len == CG_UWSGI_HEAD_LEN)
+        cg_conn_enter(c, CG_CONN_CLOSED); /* somebody asks whether we are there */
+    else if (len > 0 && have >= len)
+        take_packet(c, len);
+    else if (c->eof)
+        cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
+}
+
+static void begin_packet(struct cg_conn *c) {
+    c->exchange.request.is_uwsgi = true; /* so is the answer to one that cannot be read */
+    if (!cg_allow_has(c->http->uwsgi_peers, &c->peer)) {
+        cg_conn_refuse(c, CG_FAULT_UWSGI_FORBIDDEN);
+        return;
+    }
+    cg_conn_enter(c, CG_CONN_PACKET);
+    scan_packet(c);
+}
+
 static void begin_head(struct cg_conn *c) {
     cg_conn_enter(c, CG_CONN_HEAD);
     scan_head(c);
+}
+
+/* What does not begin like a packet where only those are taken: somebody has mixed up proxy_pass
+ * and uwsgi_pass, or talks TLS, or something else. */
+static enum cg_fault fault_of_other(char first) {
+    bool is_http = cg_field_is_token(cg_slice_of(&first, 1)) || first == '\r';
+    return is_http ? CG_FAULT_HTTP_ON_UWSGI : CG_FAULT_UWSGI_PACKET;
+}
+
+/* The first byte of a request is there. That of a connection's first request tells what is spoken
+ * on it. */
+static void begin_request(struct cg_conn *c) {
+    char first = c->input.at[c->input_at];
+    bool is_packet = cg_uwsgi_begins(first);
+    if (c->protocol == CG_PROTOCOL_AUTO)
+        c->protocol = is_packet ? CG_PROTOCOL_UWSGI : CG_PROTOCOL_HTTP;
+    bool takes_packets = c->protocol == CG_PROTOCOL_UWSGI;
+    if (is_packet && takes_packets)
+        begin_packet(c);
+    else if (is_packet)
+        cg_conn_refuse(c, CG_FAULT_UWSGI_ON_HTTP);
+    else if (takes_packets)
+        cg_conn_refuse(c, fault_of_other(first));
+    else
+        begin_head(c);
 }
 
 /* Behind the PROXY header. Nothing of a request has begun when it is all that has come. */
@@ -201,7 +282,7 @@ static void take_proxy(struct cg_conn *c, size_t header_len) {
     c->input_at += header_len;
     forget_consumed(c);
     if (c->input.len)
-        begin_head(c);
+        begin_request(c);
     else
         cg_conn_enter(c, CG_CONN_IDLE);
 }
@@ -231,12 +312,44 @@ static void scan_proxy(struct cg_conn *c) {
         break;
     case CG_PROXY_ABSENT:
         c->proxy_possible = false;
-        begin_head(c);
+        begin_request(c);
         break;
     case CG_PROXY_STARTS_V1:
     case CG_PROXY_STARTS_V2:
         read_proxy(c, start);
         break;
+    }
+}
+
+/* More of the input has come, or its end. */
+static void scan_input(struct cg_conn *c) {
+    switch (c->state) {
+    case CG_CONN_IDLE:
+        if (!c->proxy_possible) {
+            begin_request(c);
+            break;
+        }
+        cg_conn_enter(c, CG_CONN_PROXY_HEAD);
+        /* fall through */
+    case CG_CONN_PROXY_HEAD:
+        scan_proxy(c);
+        break;
+    case CG_CONN_PACKET:
+        scan_packet(c);
+        break;
+    default:
+        scan_head(c);
+    }
+}
+
+static void feed_body(struct cg_conn *c, size_t n) {
+    if (c->receives_direct) {
+        cg_body_filled(&c->exchange.body, n);
+        cg_conn_enter(c, c->exchange.body.complete ? CG_CONN_READY : CG_CONN_BODY);
+    } else {
+        CG_ASSERT(n <= c->overflow.cap);
+        c->overflow.len = n;
+        take_body(c, &c->overflow, &c->overflow_at);
     }
 }
 
@@ -250,26 +363,15 @@ void cg_conn_fed(struct cg_conn *c, size_t n) {
     CG_ASSERT(cg_conn_wants(c) == CG_WANT_READ);
     switch (c->state) {
     case CG_CONN_IDLE:
-        cg_conn_enter(c, c->proxy_possible ? CG_CONN_PROXY_HEAD : CG_CONN_HEAD);
-        /* fall through */
     case CG_CONN_PROXY_HEAD:
     case CG_CONN_HEAD:
+    case CG_CONN_PACKET:
         CG_ASSERT(n <= c->input.cap - c->input.len);
         c->input.len += n;
-        if (c->proxy_possible)
-            scan_proxy(c);
-        else
-            scan_head(c);
+        scan_input(c);
         break;
     case CG_CONN_BODY:
-        if (c->receives_direct) {
-            cg_body_filled(&c->exchange.body, n);
-            cg_conn_enter(c, c->exchange.body.complete ? CG_CONN_READY : CG_CONN_BODY);
-        } else {
-            CG_ASSERT(n <= c->overflow.cap);
-            c->overflow.len = n;
-            take_body(c, &c->overflow, &c->overflow_at);
-        }
+        feed_body(c, n);
         break;
     case CG_CONN_LINGER:
         linger(c, n);
@@ -283,10 +385,9 @@ void cg_conn_eof(struct cg_conn *c) {
     c->eof = true;
     switch (c->state) {
     case CG_CONN_PROXY_HEAD:
-        scan_proxy(c);
-        break;
     case CG_CONN_HEAD:
-        scan_head(c);
+    case CG_CONN_PACKET:
+        scan_input(c);
         break;
     case CG_CONN_BODY:
         cg_conn_refuse(c, CG_FAULT_INCOMPLETE);
@@ -320,10 +421,11 @@ void cg_conn_next_request(struct cg_conn *c) {
     cg_request_reset(&ex->request);
     cg_response_reset(&ex->response);
     cg_head_reset(&c->head);
+    c->head_taken = false;
     keep_leftover(c);
     c->reused = true;
     if (c->input.len)
-        begin_head(c);
+        begin_request(c);
     else
         cg_conn_enter(c, c->eof ? CG_CONN_CLOSED : CG_CONN_IDLE);
 }

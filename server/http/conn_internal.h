@@ -28,18 +28,21 @@ struct cg_conn {
     struct cg_http *http;
     void *owner;
     struct cg_endpoint peer;
-    struct cg_proxy proxy; /* exchange.proxy points here once a PROXY header has been read */
+    struct cg_proxy proxy;        /* exchange.proxy points here once a PROXY header has been read */
+    struct cg_endpoint forwarded; /* exchange.client points here once a uwsgi packet names one */
 
     enum cg_conn_state state;
     enum cg_stage stage;
-    uint64_t since_us;    /* what the state's timeout counts from */
-    bool proxy_possible;  /* nothing has come yet that tells whether there is a PROXY header */
-    bool reused;          /* a request was answered on this connection */
-    bool eof;             /* the client has finished sending */
-    bool broken;          /* no more I/O */
-    bool must_close;      /* whatever the head says */
-    bool excess_reported; /* that the application sent more than it may */
-    bool line_owed;       /* the access line of a parsed request is not written yet */
+    enum cg_protocol protocol; /* CG_PROTOCOL_AUTO until the first byte of a request has come */
+    uint64_t since_us;         /* what the state's timeout counts from */
+    bool proxy_possible;       /* nothing has come yet that tells whether there is a PROXY header */
+    bool head_taken;           /* the request's head is whole and not in the way any more */
+    bool reused;               /* a request was answered on this connection */
+    bool eof;                  /* the client has finished sending */
+    bool broken;               /* no more I/O */
+    bool must_close;           /* whatever the head says */
+    bool excess_reported;      /* that the application sent more than it may */
+    bool line_owed;            /* the access line of a parsed request is not written yet */
 
     struct cg_exchange exchange;
     struct cg_head head;

@@ -194,6 +194,7 @@ void cg_conn_answer_in_place(struct cg_conn *c, const struct cg_conn *stuck) {
     const struct cg_request *of = &stuck->exchange.request;
     struct cg_request *r = &c->exchange.request;
     r->is_head = of->is_head;
+    r->is_uwsgi = of->is_uwsgi;
     r->version_major = of->version_major;
     r->version_minor = of->version_minor;
     enum cg_fault fault = CG_FAULT_APPLICATION_TIMEOUT;
@@ -264,8 +265,9 @@ int cg_exchange_inform(struct cg_exchange *ex, int status, struct cg_slice field
         return -EPIPE;
     if (c->stage != CG_STAGE_PULLING || ex->response.head_sent || status < 100 || status > 199)
         return -EINVAL;
-    if (!cg_request_is_1_1(&ex->request))
-        return 0; /* RFC 9110 section 15.2 */
+    /* RFC 9110 section 15.2; over uwsgi nginx takes the first head for the final one. */
+    if (!cg_request_is_1_1(&ex->request) || ex->request.is_uwsgi)
+        return 0;
     c->scratch.len = 0;
     if (cg_buf_appendf(&c->scratch, "HTTP/1.1 %d %s\r\n", status, cg_status_reason(status)) < 0 ||
         cg_buf_append(&c->scratch, fields) < 0 || cg_buf_append(&c->scratch, CG_SLICE("\r\n")) < 0)

@@ -17,8 +17,8 @@ struct cg_exchange {
     struct cg_body body;
     struct cg_response response;
     /* Who connected to us, whom allow lists are asked about; and whom the request is from, which
-     * logs and REMOTE_ADDR show. They differ when a PROXY header names the client: never ask an
-     * allow list about that one. */
+     * logs and REMOTE_ADDR show. They differ when a PROXY header or a uwsgi packet names the
+     * client: never ask an allow list about that one. */
     const struct cg_endpoint *peer, *client;
     const struct cg_endpoint *local; /* the listener's end, as bound */
     const struct cg_proxy *proxy;    /* the connection's PROXY header; NULL when it had none */
@@ -43,8 +43,8 @@ int cg_exchange_status(const struct cg_exchange *ex);
 int cg_exchange_push(struct cg_exchange *ex, struct cg_slice bytes);
 
 /* Sends an informational response (103) at once; fields are validated "Name: value\r\n" lines.
- * Nothing is sent to an HTTP/1.0 client. 0 or -errno; -EINVAL for a status that is not 1xx, and
- * when the final head has left. */
+ * Nothing is sent to an HTTP/1.0 client and over uwsgi. 0 or -errno; -EINVAL for a status that is
+ * not 1xx, and when the final head has left. */
 int cg_exchange_inform(struct cg_exchange *ex, int status, struct cg_slice fields);
 
 /* True when the client has hung up. */

@@ -157,6 +157,24 @@ enum cg_fault cg_policy_judge(struct cg_request *r, const struct cg_settings *se
     return fault;
 }
 
+static bool has_control(struct cg_slice s) {
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.at[i] < 0x20 || s.at[i] == 0x7f)
+            return true;
+    return false;
+}
+
+/* The framing is the packet's, and Connection and Expect were for the gateway. What it has decoded,
+ * the path, may have any characters; its word for the target has those of a request line. */
+enum cg_fault cg_policy_judge_forwarded(struct cg_request *r, const struct cg_settings *settings) {
+    struct notes n = {.host = false};
+    enum cg_fault fault = cg_request_line_judge_forwarded(r, settings);
+    if (fault == CG_FAULT_NONE && has_control(r->target))
+        fault = CG_FAULT_TARGET;
+    const struct cg_field *host = cg_request_field(r, CG_FIELD_HOST);
+    return fault == CG_FAULT_NONE && host ? note_host(&n, r, host->value) : fault;
+}
+
 /* Gunicorn's clamps, but for 0: there it is documented as "unlimited" and is not; here it is,
  * within HEAD_BYTES_MAX. */
 struct cg_head_limits cg_policy_head_limits(const struct cg_settings *settings) {

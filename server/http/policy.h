@@ -15,6 +15,10 @@
 
 enum cg_fault cg_policy_judge(struct cg_request *r, const struct cg_settings *settings);
 
+/* For a request that a gateway has parsed and passed on in a packet: sets host, version_major,
+ * version_minor, is_head and is_connect. */
+enum cg_fault cg_policy_judge_forwarded(struct cg_request *r, const struct cg_settings *settings);
+
 /* The scanner's limits, from limit_request_line, _fields and _field_size. */
 struct cg_head_limits cg_policy_head_limits(const struct cg_settings *settings);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * One parsed request. All its slices point into the connection's input buffer, which does not move
- * from the moment the head is complete until the exchange ends; nothing here is copied or decoded.
- * (A path that the target leaves out is a constant "/"; script_name may come from the process's
- * environment.) Written by parser.c, policy.c, request_line.c, target.c and trust.c, read by
- * everybody.
+ * One parsed request, whichever protocol has brought it. All its slices point into the connection's
+ * input buffer, which does not move from the moment the head is complete until the exchange ends;
+ * nothing here is copied or decoded. (A path that the target leaves out is a constant "/";
+ * script_name may come from the process's environment; the line of a uwsgi request is put together
+ * in line_text.) Written by parser.c, policy.c, request_line.c, target.c, trust.c and server/uwsgi,
+ * read by everybody.
  *
  * Fields with "_" in their name have no number: "Content_Length" is CG_FIELD_OTHER and means
  * nothing here. In an environ it would look like the real one, so trust.c removes what may not be
@@ -13,7 +14,7 @@
 #ifndef CG_HTTP_REQUEST_H
 #define CG_HTTP_REQUEST_H
 
-#include "server/base/slice.h"
+#include "server/base/buf.h"
 #include "server/http/field.h"
 
 #include <stdint.h>
@@ -22,6 +23,11 @@ struct cg_field {
     enum cg_field_id id;
     struct cg_slice name;  /* as sent */
     struct cg_slice value; /* without surrounding white space */
+};
+
+/* What a gateway says of a request besides its fields: an environ key and its value, verbatim. */
+struct cg_variable {
+    struct cg_slice name, value;
 };
 
 enum cg_scheme { CG_SCHEME_HTTP, CG_SCHEME_HTTPS };
@@ -41,22 +47,32 @@ struct cg_request {
     uint8_t version_major, version_minor;
     enum cg_scheme scheme; /* what the client used, as a trusted proxy has it */
     bool is_head, is_connect;
-    bool from_forwarder; /* the peer may speak for its clients (forwarded_allow_ips) */
-    bool keep_alive;     /* what the client wants (RFC 9112 section 9.3) */
+    bool from_forwarder;  /* the peer may speak for its clients (forwarded_allow_ips) */
+    bool is_uwsgi;        /* a packet: answered without chunks, interim responses and keep-alive */
+    bool path_is_decoded; /* path and path_info are not percent-encoded any more */
+    bool scheme_is_said;  /* scheme is the gateway's word */
+    bool keep_alive;      /* what the client wants (RFC 9112 section 9.3) */
     bool expects_continue;
     enum cg_framing framing;
     uint64_t content_length; /* with CG_FRAMING_LENGTH */
     struct cg_field *fields; /* in the order of arrival */
     size_t fields_n, fields_cap;
+    struct cg_slice remote_addr, remote_port; /* the client, as a gateway has it; may be empty */
+    struct cg_variable *variables;            /* a gateway's; a later one wins */
+    size_t variables_n, variables_cap;
+    struct cg_buf line_text; /* where line is when it did not come as one */
 };
 
-/* The array of fields is kept over reset and freed by done. */
+/* The arrays are kept over reset and freed by done. */
 void cg_request_init(struct cg_request *r);
 void cg_request_reset(struct cg_request *r);
 void cg_request_done(struct cg_request *r);
 
 /* 0 or -ENOMEM. */
 int cg_request_add_field(struct cg_request *r, struct cg_slice name, struct cg_slice value);
+
+/* 0 or -ENOMEM. */
+int cg_request_add_variable(struct cg_request *r, struct cg_slice name, struct cg_slice value);
 
 /* The first field with this number, or NULL. */
 const struct cg_field *cg_request_field(const struct cg_request *r, enum cg_field_id id);

@@ -44,17 +44,28 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* HTTP-version (RFC 9112 section 2.3), then whether it is one of ours. */
-static enum cg_fault judge_version(struct cg_request *r, bool permit_unconventional) {
+/* HTTP-version (RFC 9112 section 2.3) */
+static bool read_version(struct cg_request *r) {
     struct cg_slice version = r->version;
     const char *at = version.at;
     if (version.len != 8 || memcmp(at, "HTTP/", 5) != 0 || !is_digit(at[5]) || at[6] != '.' ||
         !is_digit(at[7]))
-        return CG_FAULT_VERSION;
+        return false;
     r->version_major = (uint8_t)(at[5] - '0');
     r->version_minor = (uint8_t)(at[7] - '0');
+    return true;
+}
+
+static enum cg_fault judge_version(struct cg_request *r, bool permit_unconventional) {
+    if (!read_version(r))
+        return CG_FAULT_VERSION;
     bool supported = r->version_major == 1 && r->version_minor <= 1;
     return supported || permit_unconventional ? CG_FAULT_NONE : CG_FAULT_VERSION_UNSUPPORTED;
+}
+
+static void note_method(struct cg_request *r) {
+    r->is_head = cg_slice_eq(r->method, CG_SLICE("HEAD"));
+    r->is_connect = cg_slice_eq(r->method, CG_SLICE("CONNECT"));
 }
 
 enum cg_fault cg_request_line_judge(struct cg_request *r, const struct cg_settings *settings) {
@@ -63,7 +74,17 @@ enum cg_fault cg_request_line_judge(struct cg_request *r, const struct cg_settin
         return fault;
     if (r->target.len == 0)
         return CG_FAULT_TARGET;
-    r->is_head = cg_slice_eq(r->method, CG_SLICE("HEAD"));
-    r->is_connect = cg_slice_eq(r->method, CG_SLICE("CONNECT"));
+    note_method(r);
     return judge_version(r, settings->permit_unconventional_http_version);
+}
+
+enum cg_fault cg_request_line_judge_forwarded(struct cg_request *r,
+                                              const struct cg_settings *settings) {
+    enum cg_fault fault = judge_method(r->method, settings->permit_unconventional_http_method);
+    if (fault != CG_FAULT_NONE)
+        return fault;
+    if (r->target.len == 0)
+        return CG_FAULT_TARGET;
+    note_method(r);
+    return read_version(r) ? CG_FAULT_NONE : CG_FAULT_VERSION;
 }

@@ -12,5 +12,8 @@
 
 /* Sets version_major, version_minor, is_head and is_connect. */
 enum cg_fault cg_request_line_judge(struct cg_request *r, const struct cg_settings *settings);
+/* The same for a request that a gateway has taken: from its client in any version, HTTP/2 too. */
+enum cg_fault cg_request_line_judge_forwarded(struct cg_request *r,
+                                              const struct cg_settings *settings);
 
 #endif

@@ -243,12 +243,25 @@ static void decide_framing(struct cg_response *r, const struct cg_request *req,
     else if (r->has_length || known_length >= 0)
         r->framing = CG_RESPONSE_LENGTH;
     else
-        r->framing = cg_request_is_1_1(req) ? CG_RESPONSE_CHUNKED : CG_RESPONSE_CLOSE;
+        r->framing =
+            cg_request_is_1_1(req) && !req->is_uwsgi ? CG_RESPONSE_CHUNKED : CG_RESPONSE_CLOSE;
     /* A HEAD is told what GET would be told (RFC 9110 section 8.6), unless the application has left
      * the body out by itself: then nobody knows. */
     r->adds_length = !r->has_length && !bodyless && known_length >= (req->is_head ? 1 : 0);
     if (r->adds_length)
         r->length = (uint64_t)known_length;
+}
+
+/* What a server of HTTP says of itself. nginx would pass it on in the place of its own over
+ * uwsgi. */
+static char *put_server(char *at, const struct cg_response *r, struct cg_slice date) {
+    if (!r->has_server)
+        at = put(at, CG_SLICE("Server: cgunicorn\r\n"));
+    if (r->has_date)
+        return at;
+    at = put(at, CG_SLICE("Date: "));
+    at = put(at, date);
+    return put(at, CG_SLICE("\r\n"));
 }
 
 static char *put_connection(char *at, const struct cg_response *r) {
@@ -283,16 +296,12 @@ int cg_response_build_head(struct cg_response *r, const struct cg_request *req,
     char *at = put(r->head.at, is_1_0 ? CG_SLICE("HTTP/1.0 ") : CG_SLICE("HTTP/1.1 "));
     at = put(at, cg_buf_slice(&r->status_line_rest));
     at = put(at, CG_SLICE("\r\n"));
-    if (!r->has_server)
-        at = put(at, CG_SLICE("Server: cgunicorn\r\n"));
-    if (!r->has_date) {
-        at = put(at, CG_SLICE("Date: "));
-        at = put(at, date);
-        at = put(at, CG_SLICE("\r\n"));
+    if (!req->is_uwsgi) {
+        at = put_server(at, r, date);
+        at = put_connection(at, r);
+        if (r->is_upgrade)
+            at = put(at, cg_buf_slice(&r->upgrade));
     }
-    at = put_connection(at, r);
-    if (r->is_upgrade)
-        at = put(at, cg_buf_slice(&r->upgrade));
     at = put_framing(at, r);
     at = put(at, cg_buf_slice(&r->fields));
     at = put(at, CG_SLICE("\r\n"));

@@ -30,7 +30,7 @@ enum cg_response_framing {
     CG_RESPONSE_NO_BODY, /* HEAD, 204, 304: no byte follows the head */
     CG_RESPONSE_LENGTH,
     CG_RESPONSE_CHUNKED,
-    CG_RESPONSE_CLOSE, /* the end of the connection ends the body */
+    CG_RESPONSE_CLOSE, /* the end of the connection ends the body: HTTP/1.0, uwsgi */
 };
 
 struct cg_response {

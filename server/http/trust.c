@@ -163,3 +163,17 @@ enum cg_fault cg_trust_judge(const struct cg_trust *t, struct cg_request *r,
     }
     return mount_path(r, script_name);
 }
+
+/* The gateway has made the names, so none is mistaken for another. Its word about the scheme stands
+ * before that of a field, which may be the client's. */
+enum cg_fault cg_trust_judge_forwarded(const struct cg_trust *t, struct cg_request *r,
+                                       const struct cg_endpoint *peer) {
+    r->from_forwarder = cg_allow_has(t->forwarders, peer);
+    if (!r->scheme_is_said && r->from_forwarder) {
+        enum cg_fault fault = read_scheme(t, r);
+        if (fault != CG_FAULT_NONE)
+            return fault;
+    }
+    bool is_mounted = r->script_name.at != NULL;
+    return is_mounted ? CG_FAULT_NONE : mount_path(r, cg_slice_str(t->script_name));
+}

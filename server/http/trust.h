@@ -40,5 +40,9 @@ void cg_trust_done(struct cg_trust *t);
  * the application must not see. */
 enum cg_fault cg_trust_judge(const struct cg_trust *t, struct cg_request *r,
                              const struct cg_endpoint *peer);
+/* The same for one that cg_policy_judge_forwarded() has passed; no field is removed. The scheme and
+ * where the application is mounted stay as the gateway says, if it does. */
+enum cg_fault cg_trust_judge_forwarded(const struct cg_trust *t, struct cg_request *r,
+                                       const struct cg_endpoint *peer);
 
 #endif

@@ -15,10 +15,10 @@ struct cg_listener {
     int fd;
     struct cg_bind bind;
     enum cg_protocol protocol; /* what is spoken there, by its bind or else the settings */
-    struct cg_endpoint local; /* SERVER_NAME and SERVER_PORT as bound */
-    char name[300];           /* "http://127.0.0.1:8000", "unix:/run/x.sock", "uwsgi:unix:..." */
-    pid_t creator;            /* who may unlink the socket file; 0 = there is none of ours */
-    dev_t dev;                /* and which file it was */
+    struct cg_endpoint local;  /* SERVER_NAME and SERVER_PORT as bound */
+    char name[300];            /* "http://127.0.0.1:8000", "unix:/run/x.sock", "uwsgi:unix:..." */
+    pid_t creator;             /* who may unlink the socket file; 0 = there is none of ours */
+    dev_t dev;                 /* and which file it was */
     ino_t ino;
     pid_t holder; /* after -EADDRINUSE: who listens there; 0 = unknown */
 };

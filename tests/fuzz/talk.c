@@ -44,6 +44,7 @@ static void choose_settings(struct talk_plan *plan, uint8_t choice) {
     plan->logs_access = choice & 64;
     s->proxy_protocol = choice & 128 ? "auto" : "off";
     s->proxy_allow_ips = "*";
+    s->protocol = "http"; /* packets have a target of their own */
 }
 
 static void choose_cuts(struct talk_plan *plan, uint8_t choice) {

@@ -19,8 +19,13 @@ MATRIX = {
     "server/base": [],
     "server/settings": [],
     "server/net": ["server/base", "server/settings"],
-    "server/http": ["server/base", "server/settings"],
-    "server/uwsgi": ["server/base", "server/settings"],
+    "server/http": ["server/base", "server/settings", "server/uwsgi"],
+    "server/uwsgi": [
+        "server/base",
+        "server/http/fault.h",
+        "server/http/field.h",
+        "server/http/request.h",
+    ],
     "server/arbiter": ["server/base", "server/settings", "server/net"],
     "workers": [
         "server/base",

@@ -107,7 +107,7 @@ CG_TEST(a_later_client_of_a_recycled_connection_has_its_own_header) {
     mt_feed(&t, CG_SLICE(V1 GET));
     struct cg_conn *first = t.conn;
     cg_conn_free(first);
-    t.conn = cg_conn_new(&t.http, -1, &t.peer, &t.local, &t);
+    t.conn = cg_conn_new(&t.http, -1, &t.peer, &t.local, CG_PROTOCOL_AUTO, &t);
     CG_CHECK(t.conn == first && !cg_conn_exchange(t.conn)->proxy);
     mt_feed(&t, CG_SLICE(GET));
     CG_CHECK_SLICE(cg_buf_slice(&t.lines), "203.0.113.5\n192.0.2.1\n");

@@ -445,7 +445,7 @@ CG_TEST(a_used_connection_serves_the_next_client_like_a_new_one) {
     mt_feed(&t, CG_SLICE(GET "BAD\r\n\r\n"));
     struct cg_conn *first = t.conn;
     cg_conn_free(first);
-    t.conn = cg_conn_new(&t.http, -1, &t.peer, &t.local, &t);
+    t.conn = cg_conn_new(&t.http, -1, &t.peer, &t.local, CG_PROTOCOL_AUTO, &t);
     CG_CHECK(t.conn == first);
     t.sent.len = 0;
     mt_feed(&t, CG_SLICE(GET));

@@ -128,7 +128,8 @@ void mt_open(struct memory_transport *t, const struct fake_script *script,
     CG_CHECK_INT(cg_http_init(&t->http, &t->settings, &fake_app_table, &t->app, &io_table, t), 0);
     t->http.now_us = 1000000;
     t->http.wall_s = 0;
-    t->conn = cg_conn_new(&t->http, -1, &t->peer, &t->local, t);
+    t->conn =
+        cg_conn_new(&t->http, -1, &t->peer, &t->local, cg_protocol_of(t->settings.protocol), t);
     CG_CHECK(t->conn && cg_conn_owner(t->conn) == t);
 }
 
