@@ -96,37 +96,25 @@ static void send_end(struct cg_conn *c) {
         cg_conn_enter(c, CG_CONN_SENDING);
 }
 
-/* Calls next until there is something to send: the head waits for that (PEP 3333, "Handling the
- * start_response callable"), and an empty chunk would end a chunked body. */
-static enum cg_app_result next_chunk(struct cg_conn *c, struct cg_chunk *ret_chunk) {
-    struct cg_http *http = c->http;
-    while (!c->broken) {
-        *ret_chunk = (struct cg_chunk){.fd = -1};
-        enum cg_app_result result = http->app->next(http->app_ctx, &c->exchange, ret_chunk);
-        if (result != CG_APP_CHUNK || chunk_len(ret_chunk) > 0)
-            return result;
-        if (ret_chunk->last)
-            return CG_APP_END;
-    }
-    return CG_APP_END;
-}
-
+/* Asks for the next chunk. An empty one sends nothing: the head waits for the first byte (PEP 3333,
+ * "Handling the start_response callable"), and it would end a chunked body. It says that the
+ * application is well and waits for something, so it is asked again, if its client is still there.
+ */
 static void pull(struct cg_conn *c) {
-    struct cg_chunk chunk;
-    enum cg_app_result result = next_chunk(c, &chunk);
+    struct cg_http *http = c->http;
+    struct cg_chunk chunk = {.fd = -1};
+    enum cg_app_result result = http->app->next(http->app_ctx, &c->exchange, &chunk);
     if (c->broken)
         return;
-    switch (result) {
-    case CG_APP_CHUNK:
-        send_chunk(c, &chunk);
-        break;
-    case CG_APP_END:
-        send_end(c);
-        break;
-    case CG_APP_FAILED:
+    bool is_empty = result == CG_APP_CHUNK && chunk_len(&chunk) == 0;
+    if (result == CG_APP_FAILED)
         fail(c);
-        break;
-    }
+    else if (result == CG_APP_END || (is_empty && chunk.last))
+        send_end(c);
+    else if (!is_empty)
+        send_chunk(c, &chunk);
+    else if (http->io->client_gone(http->io_ctx, c))
+        cg_conn_broken(c);
 }
 
 static void begin(struct cg_conn *c) {

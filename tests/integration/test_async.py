@@ -19,7 +19,7 @@ Serve = Callable[..., Server]
 SOON = 1.0
 
 APP = """
-import contextvars, threading, time
+import contextvars, ctypes, threading, time
 
 seen = contextvars.ContextVar("seen", default="nothing")
 loaded = contextvars.ContextVar("loaded", default="nothing")
@@ -42,6 +42,8 @@ def answer(path):
         end = time.monotonic() + 3
         while time.monotonic() < end:
             pass
+    elif path == "/lock":
+        ctypes.PyDLL(None).sleep(30)
     elif path == "/hold":
         held.wait(30)
     elif path == "/release":
@@ -221,6 +223,41 @@ def test_max_requests_loses_nothing(serve: Serve) -> None:
     assert run_load(server, lambda: server.wait_log(restarts, count=6)) == []
 
 
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_reload_scaling_and_reopening_lose_nothing(serve: Serve, threads: str) -> None:
+    """With more clients than threads, on connections that live as long as the server lets them."""
+    server = serve(APP, "-k", "async", "--threads", threads, "-w", "2")
+    server.wait_workers(2)
+
+    def act() -> None:
+        for n in range(1, 4):
+            server.send_signal(signal.SIGTTIN)
+            server.wait_workers(3)
+            server.send_signal(signal.SIGUSR1)
+            server.send_signal(signal.SIGHUP)
+            server.wait_log("Reloaded", count=n)
+            server.wait_workers(2)
+        server.send_signal(signal.SIGTTOU)
+        server.wait_workers(1)
+
+    assert run_load(server, act) == []
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_term_closes_behind_the_request_under_way(serve: Serve, threads: str) -> None:
+    server = serve(APP, "-k", "async", "--threads", threads)
+    with server.connect() as client:
+        client.send(
+            b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        time.sleep(0.3)
+        server.send_signal(signal.SIGTERM)
+        response = client.response()
+        assert (response.body, response.field("connection")) == (b"/sleep", "close")
+        assert client.rest() == b""
+    assert server.wait() == 0
+
+
 @pytest.mark.parametrize("threads", ["1", "3"])
 def test_term_finishes_the_requests_of_all_threads(serve: Serve, threads: str) -> None:
     server = serve(APP, "-k", "async", "--threads", threads)
@@ -235,7 +272,7 @@ def test_term_finishes_the_requests_of_all_threads(serve: Serve, threads: str) -
     assert server.wait() == 0
 
 
-@pytest.mark.parametrize("path", ["/sleep", "/spin"])
+@pytest.mark.parametrize("path", ["/sleep", "/spin", "/lock"])
 def test_quit_does_not_wait_for_the_application(serve: Serve, path: str) -> None:
     server = serve(APP, "-k", "gthread", "--threads", "2")
     with server.connect() as busy:

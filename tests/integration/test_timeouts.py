@@ -137,10 +137,11 @@ def app(environ, start_response):
     start_response("200 OK", [])
     for _ in range(5):
         time.sleep(0.5)
-        yield b"x"
+        yield b"x" if environ["PATH_INFO"] == "/" else b""
 """
     server = serve(app, "-k", worker_class, "--timeout", "2")
-    assert server.get().body == b"xxxxx"
+    assert server.get("/").body == b"xxxxx"
+    assert server.get("/empty").body == b""
     assert "TIMEOUT" not in server.log
 
 

@@ -108,11 +108,13 @@ def app(environ, start_response):
     if path == "/write":
         while True:
             write(b"x" * 65536)
+    if path == "/poll":
+        return Body(iter(lambda: pathlib.Path("entered").touch() or time.sleep(0.01) or b"", None))
     return Body(b"x" * 65536 for _ in range(1000))
 """
 
 
-@pytest.mark.parametrize("path", ["before", "generator", "write"])
+@pytest.mark.parametrize("path", ["before", "poll", "generator", "write"])
 def test_client_that_leaves_is_one_access_line_and_no_traceback(
     serve: Serve, worker_class: str, path: str
 ) -> None:
@@ -120,7 +122,7 @@ def test_client_that_leaves_is_one_access_line_and_no_traceback(
     server = serve(LEAVING, "-k", worker_class, "--access-logfile", "-")
     with server.connect() as client:
         client.send_request("GET", f"/{path}")
-        if path == "before":
+        if path in ("before", "poll"):
             poll((server.directory / "entered").exists, "application entered")
         else:
             client.head()

@@ -67,7 +67,7 @@ CG_TEST(head_and_first_chunk_leave_together) {
     struct memory_transport t;
     mt_open(&t, &s, NULL);
     t.input = CG_SLICE(GET);
-    mt_step(&t, 2);
+    mt_step(&t, 3);
     CG_CHECK_INT(t.sent.len, 0);
     CG_CHECK_INT(t.app.next_n, 2);
     mt_step(&t, 1);
@@ -311,6 +311,21 @@ CG_TEST(a_client_that_left_in_mid_response_ends_the_exchange_with_its_status) {
         CG_CHECK_SLICE(cg_buf_slice(&t.lines), "499 true\n");
         mt_close(&t);
     }
+}
+
+CG_TEST(iterator_that_waits_is_not_asked_again_for_a_client_that_is_gone) {
+    static const struct fake_script s = {.status = "200 OK", .chunks = {"", "", "", "late"}};
+    struct memory_transport t;
+    mt_open(&t, &s, NULL);
+    t.input = CG_SLICE(GET);
+    mt_step(&t, 2);
+    CG_CHECK_INT(t.app.next_n, 1);
+    t.client_gone = true;
+    mt_step(&t, 10);
+    CG_CHECK_INT(t.app.next_n, 2);
+    CG_CHECK_INT(t.app.end_n, 1);
+    CG_CHECK_INT(t.sent.len, 0);
+    mt_close(&t);
 }
 
 CG_TEST(the_application_may_ask_whether_the_client_is_gone) {
