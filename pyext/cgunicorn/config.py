@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -132,15 +132,10 @@ def _printed(value: object) -> object:
 def load(invocation: Invocation) -> Config:
     """Resolves the configuration and runs the config file for it. To be called in the folder that
     the server was started in. ConfigError."""
-    location = _file_location(invocation)
-    file = FileLayer(location or "", _without_modules(location) if location else {})
-    layers = [
-        *_default_layers(invocation),
-        file,
-        *_variable_layers(invocation.environ),
-        *invocation.arguments,
-    ]
-    values, sources = _fold(layers)
+    stronger = (*_variable_layers(invocation.environ), *invocation.arguments)
+    location = _strongest(stronger, "config") or config_file.default_file()
+    file = FileLayer(location or "", _run_file(location, stronger) if location else {})
+    values, sources = _fold((*_default_layers(invocation), file, *stronger))
     app_spec = invocation.app_spec or values["wsgi_app"]
     if not app_spec:
         raise ConfigError("No application module specified.")
@@ -155,10 +150,19 @@ def load(invocation: Invocation) -> Config:
     return Config(values, sources, app_spec, warnings)
 
 
-def _without_modules(location: str) -> dict[str, object]:
+def _run_file(location: str, stronger: Sequence[Layer]) -> dict[str, object]:
     """The variables of a config file. A module is no value: `import syslog` sets nothing."""
-    variables = config_file.read_file(location)
+    chdir = Path(_strongest(stronger, "chdir") or "").absolute()
+    pythonpath = (_strongest(stronger, "pythonpath") or "").split(",")
+    folders = [str(chdir / folder) for folder in reversed(pythonpath)]
+    variables = config_file.read_file(location, [*folders, str(chdir)])
     return {n: v for n, v in variables.items() if not isinstance(v, ModuleType)}
+
+
+def _strongest(layers: Sequence[Layer], name: str) -> str | None:
+    """A setting that is a string, from layers that were given as text."""
+    given = (layer.values.get(name) for layer in reversed(layers))
+    return next((str(value) for value in given if value), None)
 
 
 def _default_layers(invocation: Invocation) -> Iterator[Layer]:
@@ -182,15 +186,6 @@ def _variable_layers(environ: Mapping[str, str]) -> Iterator[Layer]:
             yield Layer(source, {name: row.kind.from_text(text)})
         except ValueError as error:
             _refuse(name, text, source, error)
-
-
-def _file_location(invocation: Invocation) -> str | None:
-    for layer in reversed(invocation.arguments):
-        location = layer.values.get("config")
-        if location:
-            return str(location)
-    location = invocation.environ.get(SETTINGS["config"].variable)
-    return location or config_file.default_file()
 
 
 def _fold(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:

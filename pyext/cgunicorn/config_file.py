@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
@@ -26,11 +27,13 @@ def default_file() -> str | None:
     return next((name for name in DEFAULT_FILES if Path(name).exists()), None)
 
 
-def read_file(location: str) -> Mapping[str, object]:
-    """The global variables of a config file after it has run. ConfigError."""
+def read_file(location: str, folders: Sequence[str]) -> Mapping[str, object]:
+    """The global variables of a config file after it has run. `folders` are where a module is
+    looked for before sys.path. ConfigError."""
     try:
         if location.startswith(_MODULE):
-            return vars(import_module(location[len(_MODULE) :]))
+            with _searching(folders):
+                return vars(import_module(location[len(_MODULE) :]))
         return vars(_run(_path(location)))
     except ConfigError:
         raise
@@ -39,6 +42,16 @@ def read_file(location: str) -> Mapping[str, object]:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise any
         sentence = f"Failed to read config file: {location}"
         raise ConfigError(sentence, user_traceback(error)) from None
+
+
+@contextlib.contextmanager
+def _searching(folders: Sequence[str]) -> Iterator[None]:
+    sys.path[:0] = folders
+    try:
+        yield
+    finally:
+        for folder in folders:
+            sys.path.remove(folder)
 
 
 def has_python_extension(location: str) -> bool:
@@ -102,4 +115,10 @@ def _compile(path: str) -> CodeType:
         raise ConfigError(f"{path!r} doesn't exist.") from None
     except OSError as error:
         raise ConfigError(f"Failed to read config file: {path} ({error.strerror}).") from None
-    return compile(data, path, "exec", dont_inherit=True)
+    try:
+        return compile(data, path, "exec", dont_inherit=True)
+    except SyntaxError as error:
+        line = f":{error.lineno}" if error.lineno else ""
+        raise ConfigError(f"Failed to read config file: {path}{line}: {error.msg}.") from None
+    except ValueError as error:  # NUL bytes, for some versions of Python
+        raise ConfigError(f"Failed to read config file: {path}: {error}.") from None

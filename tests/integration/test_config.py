@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from cgunicorn import _cgunicorn
@@ -14,6 +16,9 @@ from cgunicorn.cli import invocation, start_directory
 from cgunicorn.config import Config, load
 from cgunicorn.errors import ConfigError
 from cgunicorn.runtime import Runtime
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +50,11 @@ def test_each_layer_beats_the_one_before(folder: Path) -> None:
     assert config(**environ).workers == 2
     (folder / "gunicorn.conf.py").write_text("workers = 3")
     assert config(**environ).workers == 3
-    environ["GUNICORN_CMD_ARGS"] = "-w 4"
+    environ["CGUNICORN_WORKERS"] = "4"
     assert config(**environ).workers == 4
-    assert config("-w", "5", **environ).workers == 5
+    environ["GUNICORN_CMD_ARGS"] = "-w 5"
+    assert config(**environ).workers == 5
+    assert config("-w", "6", **environ).workers == 6
 
 
 def test_source_is_remembered(folder: Path) -> None:
@@ -84,7 +91,7 @@ def test_port_moves_the_default_bind() -> None:
 
 
 def test_empty_variable_is_as_good_as_none() -> None:
-    cfg = config(PORT="", WEB_CONCURRENCY="", SENDFILE="")
+    cfg = config(PORT="", WEB_CONCURRENCY="", SENDFILE="", CGUNICORN_WORKERS="")
     assert (cfg.bind, cfg.workers, cfg.sendfile) == (("127.0.0.1:8000",), 1, True)
 
 
@@ -145,6 +152,8 @@ def test_our_file_name_comes_first_and_only_one_is_read(folder: Path) -> None:
     assert config("-c", "other.py").workers == 4
     assert config(GUNICORN_CMD_ARGS="-c other.py").workers == 4
     assert config("-c", "gunicorn.conf.py", GUNICORN_CMD_ARGS="-c other.py").workers == 2
+    assert config(CGUNICORN_CONFIG="other.py").workers == 4
+    assert config("-c", "gunicorn.conf.py", CGUNICORN_CONFIG="other.py").workers == 2
 
 
 @pytest.mark.parametrize("form", ["{}", "file:{}"])
@@ -174,7 +183,7 @@ def test_unreadable_file_is_one_sentence(folder: Path) -> None:
     assert refusal("-c", "folder.py") == "Failed to read config file: folder.py (Is a directory)."
 
 
-@pytest.mark.parametrize("body", ["raise KeyError('mine')", "def (", "raise SystemExit('mine')"])
+@pytest.mark.parametrize("body", ["raise KeyError('mine')", "raise SystemExit('mine')"])
 def test_file_that_raises_keeps_its_traceback(folder: Path, body: str) -> None:
     (folder / "gunicorn.conf.py").write_text(f"workers = 1\n{body}\n")
     with pytest.raises(ConfigError) as refused:
@@ -182,6 +191,40 @@ def test_file_that_raises_keeps_its_traceback(folder: Path, body: str) -> None:
     assert str(refused.value) == "Failed to read config file: gunicorn.conf.py"
     assert 'gunicorn.conf.py", line 2' in refused.value.details
     assert "cgunicorn/config.py" not in refused.value.details
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"a = 1\nb = = 2\n", ":2: invalid syntax."),
+        (b"a = '\xe9'\n", ":1: (unicode error) 'utf-8' codec can't decode byte 0xe9"),
+        (b"a = 1\0\n", ": source code string cannot contain null bytes."),
+        (b"# coding: nope\n", ": unknown encoding: nope."),
+    ],
+)
+def test_file_that_is_no_python_is_one_sentence(folder: Path, body: bytes, told: str) -> None:
+    (folder / "gunicorn.conf.py").write_bytes(body)
+    with pytest.raises(ConfigError) as refused:
+        config()
+    assert str(refused.value).startswith(f"Failed to read config file: gunicorn.conf.py{told}")
+    assert refused.value.details == ""
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_file_without_permission_is_one_sentence(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("workers = 2")
+    (folder / "gunicorn.conf.py").chmod(0)
+    told = "Failed to read config file: gunicorn.conf.py (Permission denied)."
+    assert refusal() == told
+
+
+def test_module_is_looked_for_where_the_server_will_be(folder: Path) -> None:
+    (folder / "inner" / "lib").mkdir(parents=True)
+    (folder / "inner" / "conf_in_chdir.py").write_text("import conf_in_lib\nworkers = 2")
+    (folder / "inner" / "lib" / "conf_in_lib.py").touch()
+    cfg = config("-c", "python:conf_in_chdir", "--chdir", "inner", CGUNICORN_PYTHONPATH="lib")
+    assert cfg.workers == 2
+    assert str(folder / "inner") not in sys.path
 
 
 def test_second_edit_within_a_second_is_seen(folder: Path) -> None:
@@ -202,6 +245,42 @@ def test_misspelt_setting_draws_a_warning(folder: Path) -> None:
         "gunicorn.conf.py:1: unknown setting 'worker_clas', did you mean 'worker_class'?",
         "gunicorn.conf.py:2: unknown setting 'max_request', did you mean 'max_requests'?",
     )
+
+
+def test_misspelt_variable_draws_a_warning() -> None:
+    names = ("CGUNICORN_WORKER_CLAS", "CGUNICORN_TEST", "CGUNICORN_CMD_ARGS", "GUNICORN_WORKER")
+    assert config(**dict.fromkeys(names, "")).warnings == (
+        "unknown environment variable 'CGUNICORN_WORKER_CLAS', did you mean"
+        " 'CGUNICORN_WORKER_CLASS'?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [
+        ("workers = 'x'", 1),
+        ("workers = 1\nif True:\n    workers = \\\n        'x'", 3),
+        ("def f():\n    workers = 1\nworkers: int = 'x'\nclass C:\n    workers = 1", 3),
+        ("for workers in 'x':\n    pass", 1),
+        ("import os as workers, sys\nfrom sys import path as workers", 2),
+        ("def workers(): pass", 1),
+    ],
+)
+def test_line_of_a_wrong_value_is_told(folder: Path, body: str, line: int) -> None:
+    (folder / "gunicorn.conf.py").write_text(body)
+    assert f"(from gunicorn.conf.py:{line})" in refusal()
+
+
+def test_line_that_cannot_be_seen_is_left_out(folder: Path) -> None:
+    (folder / "gunicorn.conf.py").write_text("globals()['workers'] = 'x'")
+    assert "(from gunicorn.conf.py)" in refusal()
+
+
+def test_line_in_a_module_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(folder)
+    (folder / "wrong_of_mine.py").write_text("\nworkers = 'x'")
+    told = refusal("-c", "python:wrong_of_mine")
+    assert f"(from {folder}/wrong_of_mine.py:2)" in told
 
 
 def test_helper_variables_draw_no_warning(folder: Path) -> None:
@@ -284,6 +363,12 @@ def runtime() -> Iterator[Make]:
         each._surroundings.restore()
 
 
+def boot(runtime: Runtime, config: Config) -> WSGIApplication:
+    """As a new worker does, in this process."""
+    runtime.hooks.worker = SimpleNamespace(begin=lambda requests_max: None, cfg=config)
+    return runtime.boot(config, 0)
+
+
 def write_app(folder: Path, name: str, body: str = "app = lambda e, s: []") -> None:
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.py").write_text(body)
@@ -296,7 +381,7 @@ def test_chdir_pythonpath_and_env_are_there_when_the_application_loads(
     write_app(folder / "inner", "rt_app_1", body)
     write_app(folder / "inner" / "lib", "rt_lib")
     rt = runtime("rt_app_1:app", "--chdir", "inner", "--pythonpath", "lib", "-e", "RT_A=x=y")
-    assert rt.boot(rt.config)({}, lambda *_: lambda _: None) == ["x=y", str(folder / "inner")]
+    assert boot(rt, rt.config)({}, lambda *_: lambda _: None) == ["x=y", str(folder / "inner")]
     assert sys.path[:3] == [str(folder / "inner" / "lib"), str(folder / "inner"), str(folder)]
 
 
@@ -324,7 +409,7 @@ def test_worker_of_an_older_generation_boots_as_its_configuration_says(
     old = rt.config
     file.write_text("raw_env = 'RT_A=new'\nwsgi_app = 'nowhere:app'")
     assert rt.reload() is not old
-    assert rt.boot(old)({}, lambda *_: lambda _: None) == ["old"]
+    assert boot(rt, old)({}, lambda *_: lambda _: None) == ["old"]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +448,7 @@ def test_preloaded_application_is_kept_over_a_reload(folder: Path, runtime: Make
     write_app(folder, "rt_app_2")
     rt = runtime("rt_app_2:app", "--preload")
     rt.preload()
-    app = rt.boot(rt.config)
+    app = boot(rt, rt.config)
     del sys.modules["rt_app_2"]
     assert rt.reload() is not None
-    assert rt.boot(rt.config) is app
+    assert boot(rt, rt.config) is app

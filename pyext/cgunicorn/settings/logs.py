@@ -70,6 +70,7 @@ ROWS = (
         flags=("--log-level",),
         meta="LEVEL",
         choices=("debug", "info", "warning", "error", "critical"),
+        unlike="An unknown level means info.",
     ),
     Setting(
         "capture_output",
@@ -135,6 +136,7 @@ ROWS = (
         "unix://PATH, unix://PATH#dgram, unix://PATH#stream, udp://HOST:PORT or tcp://HOST:PORT.",
         flags=("--log-syslog-to",),
         meta="SYSLOG_ADDR",
+        default_text="udp://localhost:514; on macOS and BSD a socket in /var/run or /dev",
         check=check_syslog,
     ),
     Setting(

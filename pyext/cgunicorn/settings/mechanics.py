@@ -35,6 +35,7 @@ ROWS = (
         flags=("--reload-engine",),
         choices=("auto", "poll", "inotify"),
         refusal="Invalid reload_engine: {}",
+        unlike="inotify needs a package.",
     ),
     Setting(
         "reload_extra_files",
@@ -64,6 +65,7 @@ ROWS = (
         "Load configuration and application, then exit",
         "The exit code is 0 when all is well, else 1.",
         flags=("--check-config",),
+        unlike="pythonpath and raw_env are not applied before the check.",
     ),
     Setting(
         "print_config",
@@ -95,6 +97,7 @@ ROWS = (
         flag_value=False,
         env="SENDFILE",
         from_env=lambda text: text.lower() in ("y", "1", "yes", "true"),
+        unlike="Any value in a config file, even True, turns sendfile off.",
     ),
     Setting(
         "reuse_port",
@@ -170,6 +173,7 @@ ROWS = (
         "Accepted because many start scripts for Gunicorn set it.",
         flags=("--worker-tmp-dir",),
         meta="DIR",
+        unlike="The folder of files whose time of change is the heartbeat.",
     ),
     Setting(
         "user",
@@ -248,6 +252,7 @@ ROWS = (
         " tells. An address in `bind` that begins with uwsgi:// or http:// is not affected.",
         flags=("--protocol",),
         choices=("auto", "http", "uwsgi"),
+        unlike="The default is http, and so is an unknown protocol.",
     ),
     Setting(
         "uwsgi_allow_ips",
@@ -260,6 +265,7 @@ ROWS = (
         " socket always may.",
         flags=("--uwsgi-allow-from",),
         check=check_addresses,
+        unlike="Networks are not understood.",
     ),
     Setting(
         "http_parser",
@@ -270,6 +276,7 @@ ROWS = (
         "Accepted because Gunicorn lets choose between one in C and one in Python.",
         flags=("--http-parser",),
         choices=("auto", "fast", "python"),
+        unlike="fast needs a package.",
     ),
     Setting(
         "client_body_buffer_size",
@@ -290,6 +297,7 @@ ROWS = (
         "Not set, it is the system's folder for temporary files. A relative path counts from the"
         " folder the server was started in.",
         check=check_folder,
+        unlike="It has no effect.",
     ),
     Setting(
         "pythonpath",
@@ -307,8 +315,7 @@ ROWS = (
         STR,
         None,
         "The application, from a PasteDeploy file",
-        "FILE or FILE#SECTION. Its section [server:main] may hold settings, which are weaker than"
-        " those of a configuration file. Needs the package PasteDeploy.",
+        "FILE or FILE#SECTION. Needs the package PasteDeploy.",
         flags=("--paste", "--paster"),
     ),
     Setting(
@@ -340,5 +347,6 @@ ROWS = (
         "The name of the processes where proc_name gives none",
         "Not set, it is what names the application, such as package.module:app.",
         default_text="the application",
+        unlike="The default is gunicorn, and replaced by what names the application.",
     ),
 )

@@ -21,6 +21,7 @@ ROWS = (
         flags=("-c", "--config"),
         meta="CONFIG",
         default_text="./cgunicorn.conf.py, ./gunicorn.conf.py",
+        unlike="Only gunicorn.conf.py is looked for.",
     ),
     Setting(
         "wsgi_app",
@@ -65,6 +66,7 @@ ROWS = (
         flags=("-w", "--workers"),
         env="WEB_CONCURRENCY",
         most=1000,
+        unlike="There is no upper limit.",
     ),
     Setting(
         "worker_class",
@@ -78,6 +80,10 @@ ROWS = (
         " name for it.",
         flags=("-k", "--worker-class"),
         check=check_worker_class,
+        unlike=(
+            "There are gevent, tornado and ASGI workers, and classes of one's own. They are"
+            " refused here, with a sentence that says what to use."
+        ),
     ),
     Setting(
         "threads",
@@ -91,6 +97,7 @@ ROWS = (
         flags=("--threads",),
         least=1,
         most=1000,
+        unlike="0 is accepted.",
     ),
     Setting(
         "worker_connections",
@@ -101,6 +108,7 @@ ROWS = (
         "A worker that has so many accepts no more until one is gone.",
         flags=("--worker-connections",),
         least=1,
+        unlike="0 is accepted.",
     ),
     Setting(
         "max_requests",
@@ -172,6 +180,10 @@ ROWS = (
         " application, is killed and replaced. The log names the request.",
         flags=("-t", "--timeout"),
         unit="seconds",
+        unlike=(
+            "It is the time without a sign of life from the worker, which a request"
+            " in a thread does not hold up, and it does not cover loading the application."
+        ),
     ),
     Setting(
         "boot_timeout",
@@ -219,5 +231,9 @@ ROWS = (
         flags=("--keep-alive",),
         unit="seconds",
         default_text="sync: closed; async, gthread: 75",
+        unlike=(
+            "The default is 2, shorter than most proxies keep connections, and the sync worker"
+            " ignores it."
+        ),
     ),
 )

@@ -63,6 +63,7 @@ class Setting:
     check         refuses or changes a value that kind, range and choices let pass
     refusal       what a value out of `choices` is told, with the value in place of {}; none: a list
                   of them
+    unlike        what Gunicorn does otherwise, for the documentation
     instead       not empty: the setting has no effect here, and this says what to use instead;
                   whoever gives it another value than the default is told
     """
@@ -86,6 +87,7 @@ class Setting:
     default_text: str = ""
     check: Callable[[Any], Any] | None = None
     refusal: str = ""
+    unlike: str = ""
     instead: str = ""
 
     @property

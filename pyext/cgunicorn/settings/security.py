@@ -38,6 +38,7 @@ ROWS = (
         "Name and value together. Longer ones are answered 431.",
         flags=("--limit-request-field_size",),
         unit="bytes",
+        unlike="0 means 8190.",
     ),
     Setting(
         "limit_request_body",
