@@ -43,6 +43,11 @@ static PyObject *slot_is_leaving(PyObject *self, void *unused) {
     return PyBool_FromLong(!slot || atomic_load(&slot->state) > CG_SLOT_READY);
 }
 
+static PyObject *slot_is_timed_out(PyObject *self, void *unused) {
+    const struct cg_slot *slot = slot_of(self);
+    return PyBool_FromLong(slot && atomic_load(&slot->timed_out));
+}
+
 static PyObject *slot_beat(PyObject *self, PyObject *unused) {
     struct cg_slot *slot = slot_of(self);
     if (slot)
@@ -71,6 +76,8 @@ PyObject *cg_slot_type_new(PyObject *module) {
     static PyGetSetDef getters[] = {
         {"requests", slot_requests, NULL, "Requests that this process has begun.", NULL},
         {"is_leaving", slot_is_leaving, NULL, "Whether the worker finishes its last ones.", NULL},
+        {"is_timed_out", slot_is_timed_out, NULL, "Whether it leaves for a request's timeout.",
+         NULL},
         {0},
     };
     static PyType_Slot slots[] = {

@@ -43,6 +43,7 @@ class ClientDisconnected(BrokenPipeError): ...  # noqa: N818
 class Slot:
     requests: int
     is_leaving: bool
+    is_timed_out: bool
     def beat(self) -> None: ...
     def last_beat(self) -> float: ...
 

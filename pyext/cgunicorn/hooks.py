@@ -40,6 +40,7 @@ class Hooks:
         self.server = Server(runtime, directory)
         self._ready = False
         self._was_interrupted = False
+        self._was_aborted = False
         self._exit_code = 0  # what an abort ends with
 
     # In the master. A method for each moment gets what C knows of it and returns the exit code to
@@ -147,13 +148,20 @@ class Hooks:
         other hook."""
         self._exit_code = _ABORTED
         self._was_interrupted = True
-        self._run_guarded("worker_abort", self.worker)
+        self._worker_abort()
         os.kill(os.getpid(), signal.SIGQUIT)
+
+    def _worker_abort(self) -> None:
+        if not self._was_aborted:
+            self._was_aborted = True
+            self._run_guarded("worker_abort", self.worker)
 
     def leave(self, exit_code: int, quick: bool) -> int:
         """Called by C at the end of a worker, also of one that has not booted. The exit code."""
         if quick:
             self.worker_int()
+        if self.worker.timed_out:
+            self._worker_abort()
         self.worker.tmp.close()
         try:
             self._call("worker_exit", self.server, self.worker)

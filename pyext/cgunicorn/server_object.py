@@ -256,6 +256,11 @@ class Worker:
             self._stopped = True
             os.kill(self.pid, signal.SIGTERM)
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether it leaves because a request has exceeded the timeout."""
+        return self._slot.is_timed_out
+
     def notify(self) -> None:
         self.tmp.notify()
 

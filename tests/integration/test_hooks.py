@@ -5,6 +5,8 @@ their exceptions."""
 from __future__ import annotations
 
 import ast
+import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -112,3 +114,637 @@ def test_order_of_a_short_life(
         ("child_exit", "M", 1),
         ("on_exit", "M", 0),
     ]
+
+
+def test_a_worker_that_has_done_its_requests_is_followed(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(tmp_path)
+    server = serve(APP, "-k", worker_class, "--max-requests", "2")
+    for _ in range(2):
+        assert server.get().status == 200
+    story.wait("child_exit")
+    story.wait("post_worker_init", 2)
+    rows = list(story)
+    assert [r for r in rows if r[1] == "W" and r[2] == 1] == [
+        ("post_fork", "W", 1, True),
+        ("post_worker_init", "W", 1, False),
+        *[("pre_request", "W", 1, "/"), ("post_request", "W", 1, "200 OK")] * 2,
+        ("worker_exit", "W", 1),
+    ]
+    assert rows.index(("worker_exit", "W", 1)) < rows.index(("child_exit", "M", 1))
+    assert ("pre_fork", "M", 2, "[booting]") in rows
+
+
+def test_ttin_and_ttou_tell_the_number_of_workers(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(tmp_path)
+    server = serve(APP)
+    story.wait("post_worker_init")
+    server.send_signal(signal.SIGTTIN)
+    story.wait("post_worker_init", 2)
+    server.send_signal(signal.SIGTTOU)
+    story.wait("child_exit")
+    rows = list(story)
+    assert [r[2:] for r in rows if r[0] == "nworkers_changed"] == [(1, None), (2, 1), (1, 2)]
+    assert ("worker_exit", "W", 1) in rows, "the oldest goes"
+    assert "worker_int" not in story.names(), "TERM is no INT"
+
+
+def test_a_reload_calls_the_new_hooks_and_old_workers_keep_theirs(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(tmp_path)
+    server = serve(APP, "-k", worker_class)
+    story.wait("post_worker_init")
+    recorded(
+        tmp_path,
+        "def on_reload(server): _note('new on_reload')",
+        "def child_exit(server, worker): _note('new child_exit', worker.age)",
+        "def worker_exit(server, worker): _note('new worker_exit', worker.age)",
+        "workers = 2",
+    )
+    story.forget()
+    server.send_signal(signal.SIGHUP)
+    story.wait("new child_exit")
+    rows = list(story)
+    assert rows[:3] == [
+        ("nworkers_changed", "M", 2, 1),
+        ("new on_reload", "M"),
+        ("pre_fork", "M", 2, "[booting]"),
+    ]
+    assert ("worker_exit", "W", 1) in rows
+    assert rows[-1] == ("new child_exit", "M", 1)
+    server.stop()
+    assert ("new worker_exit", "W", 2) in list(story)
+
+
+def test_a_reload_that_is_given_up_leaves_the_old_hooks(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(tmp_path)
+    server = serve(APP)
+    story.wait("post_worker_init")
+    recorded(tmp_path, "workers = 2", "def post_fork(server, worker): raise ValueError('broken')")
+    story.forget()
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reload failed, the old workers go on")
+    server.wait_log("ValueError: broken")
+    poll(lambda: story.names().count("nworkers_changed") == 2, "the old number is told")
+    assert [r[2:] for r in story if r[0] == "nworkers_changed"] == [(2, 1), (1, 2)]
+    server.stop()
+    assert story.names().count("worker_exit") >= 2, "also of the one that has not booted"
+
+
+def test_a_failed_boot_calls_worker_exit_and_no_child_exit(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(tmp_path)
+    server = serve("raise RuntimeError('no boot')", wait=False)
+    assert server.wait() == 3
+    names = story.names()
+    assert names.count("worker_exit") == 1
+    assert "child_exit" not in names
+    assert "post_worker_init" not in names
+    assert names[-1] == "on_exit"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGQUIT])
+def test_worker_int_finds_the_application_running(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str, signum: int
+) -> None:
+    recorded(
+        tmp_path,
+        "import sys, traceback",
+        "def worker_int(worker):",
+        "    stacks = ''.join(''.join(traceback.format_stack(f)) for f in "
+        "sys._current_frames().values())",
+        "    _note('worker_int', 'def sleepy' in stacks or 'sleepy()' in stacks)",
+    )
+    app = (
+        "import time\ndef sleepy():\n    open('asleep', 'w').close()\n    time.sleep(60)\n"
+        "def app(environ, start_response):\n    sleepy()\n"
+    )
+    server = serve(app, "-k", worker_class)
+    with server.connect() as client:
+        client.send_request("GET")
+        poll((tmp_path / "asleep").exists, "the application runs")
+        assert server.stop(signum) == 0
+    rows = list(story)
+    assert [r for r in rows if r[0] == "worker_int"] == [("worker_int", "W", True)]
+    names = story.names()
+    assert names.index("worker_int") < names.index("worker_exit") < names.index("child_exit")
+
+
+def test_worker_int_of_an_idle_worker(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(tmp_path)
+    server = serve(APP, "-k", worker_class)
+    story.wait("post_worker_init")
+    os.kill(server.wait_workers(1)[0], signal.SIGQUIT)
+    story.wait("child_exit")
+    names = story.names()
+    assert names.index("worker_int") < names.index("worker_exit") < names.index("child_exit")
+
+
+def test_worker_abort_of_a_worker_that_has_exceeded_its_timeout(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(tmp_path)
+    app = "import time\ndef app(environ, start_response):\n    time.sleep(60)\n"
+    server = serve(app, "-k", worker_class, "--timeout", "1")
+    with server.connect() as client:
+        client.send_request("GET")
+        server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
+        story.wait("child_exit")
+    names = story.names()
+    assert names.count("worker_abort") == 1
+    assert "worker_int" not in names
+    assert names.index("worker_abort") < names.index("worker_exit") < names.index("child_exit")
+    assert "File" in server.log and "in app" in server.log, "the stack was dumped as well"
+
+
+def test_an_abort_happens_when_python_never_comes_back(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(tmp_path)
+    app = (
+        "import ctypes\ndef app(environ, start_response):\n"
+        "    ctypes.PyDLL(None).pthread_mutex_lock(lock)\n"
+        "lock = ctypes.create_string_buffer(64)\n"
+        "ctypes.PyDLL(None).pthread_mutex_lock(lock)\n"
+    )
+    server = serve(app, "--timeout", "1")
+    with server.connect() as client:
+        client.send_request("GET")
+        story.wait("child_exit")
+    assert "worker_abort" not in story.names()
+    assert "in app" in server.log, "the stack was dumped"
+    story.wait("post_worker_init", 2)
+
+
+# Objects
+
+ATTRIBUTES = """
+def when_ready(server):
+    _note("server", server.pid == os.getpid(), server.num_workers, server.WORKERS,
+          [str(l) for l in server.LISTENERS][0].startswith("http://127.0.0.1:"),
+          server.LISTENERS[0].getsockname()[0], server.LISTENERS[0].fileno() > 2,
+          server.address, server.timeout, server.worker_age, server.master_name,
+          server.master_pid, server.reexec_pid, server.systemd, server.pidfile,
+          sorted(map(str, server.START_CTX)), server.cfg.workers, server.app.app_uri)
+    server.log.info("said by %s", "server.log")
+
+def pre_fork(server, worker):
+    _note("booting", str(worker), worker.ppid == os.getpid(), worker.alive, worker.nr,
+          worker.booted, worker.aborted, worker.reloader, worker.timeout)
+
+def post_worker_init(worker):
+    _note("worker", str(worker) == f"<Worker {os.getpid()}>", worker.ppid == _master, worker.age,
+          worker.max_requests, callable(worker.wsgi), worker.cfg.workers, len(worker.sockets),
+          worker.app.wsgi() is worker.wsgi, worker.alive)
+    worker.log.warning("said by worker.log")
+    before = worker.tmp.last_update()
+    worker.tmp.notify()
+    _note("tmp", worker.tmp.last_update() >= before > 0)
+
+def pre_request(worker, req):
+    req.mine = "kept"
+    _note("req", req.method, req.uri, req.path, req.query, req.fragment, req.version,
+          req.scheme, req.req_number, req.proxy_protocol_info, worker.nr)
+    _note("headers", sorted(req.headers))
+    _note("addresses", req.peer_addr[0], req.remote_addr == req.peer_addr, req.should_close(),
+          req.unreader.sock.fileno() > 0, hasattr(req, "nonsense"))
+
+def post_request(worker, req, environ, resp):
+    _note("resp", resp.status, resp.status_code, resp.headers, resp.sent, resp.response_length,
+          resp.headers_sent, resp.chunked, worker.nr, req.mine, environ.get("app.seen"))
+    _note("trailers", req.trailers, req.body.read())
+"""
+
+
+def test_objects_have_the_attributes_of_gunicorns(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(tmp_path, ATTRIBUTES)
+    server = serve(APP, "-k", worker_class, "--timeout", "20", "--max-requests", "7")
+    with server.connect() as client:
+        for _ in range(2):
+            client.send_request("GET", "/a%20b?c=d", "X-Trace: t1")
+            response = client.response()
+            assert response.status == 200
+            if worker_class == "sync":
+                break
+    story.wait("trailers")
+    assert server.stop() == 0
+    said = {}
+    for row in story:
+        said.setdefault(row[0], row)
+    assert said["server"][2:] == (
+        *(True, 1, {}, True, "127.0.0.1", True, [("127.0.0.1", 0)], 20, 0, "Master", 0, 0),
+        *(False, None, ["0", "args", "cwd"], 1, "app:app"),
+    )
+    assert said["booting"][2:] == ("<Worker [booting]>", True, True, 0, False, False, None, 10.0)
+    assert said["worker"][1:] == ("W", True, True, 1, 7, True, 1, 1, True, True)
+    assert said["tmp"][2:] == (True,)
+    assert said["req"][2:-1] == (
+        *("GET", "/a%20b?c=d", "/a%20b", "c=d", "", (1, 1), "http", 1, None),
+    )
+    assert said["req"][-1] == 0
+    assert said["headers"][2] == [("HOST", "test.example"), ("X-TRACE", "t1")]
+    assert said["addresses"][2:] == ("127.0.0.1", True, False, True, False)
+    assert said["resp"][2:] == (
+        *("200 OK", 200, [("X-App", "1")], 5, 5, True, False, 1, "kept", True),
+    )
+    if worker_class != "sync":
+        numbers = [row[9] for row in story if row[0] == "req"]
+        assert numbers == [1, 2]
+    assert re.search(r"\[\d+\] \[INFO\] said by server.log", server.log)
+    assert re.search(r"\[\d+\] \[WARNING\] said by worker.log", server.log)
+
+
+def test_a_body_and_its_trailers_can_be_read(serve: Serve, story: Story, tmp_path: Path) -> None:
+    recorded(
+        tmp_path,
+        "def pre_request(worker, req): _note('trailers', req.trailers, req.body.read())",
+    )
+    server = serve(APP)
+    body = b"5\r\nhello\r\n0\r\nX-Sum: 42\r\n\r\n"
+    server.raw(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+    story.wait("trailers")
+    assert ("trailers", "W", [("X-SUM", "42")], b"hello") in list(story)
+
+
+def test_messages_that_are_kept_can_be_read_afterwards(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(
+        tmp_path,
+        "kept = []",
+        "def post_request(worker, req, environ, resp): kept.append((req, environ, resp))",
+        "def worker_exit(server, worker):",
+        "    for req, environ, resp in kept:",
+        "        _note('kept', req.path, req.headers[0][0], environ['PATH_INFO'], resp.status)",
+    )
+    server = serve(APP, "-k", worker_class)
+    for path in ("/a", "/b"):
+        server.get(path)
+    assert server.stop() == 0
+    assert [row[2:] for row in story if row[0] == "kept"] == [
+        ("/a", "HOST", "/a", "200 OK"),
+        ("/b", "HOST", "/b", "200 OK"),
+    ]
+
+
+@pytest.mark.parametrize("parameters", ["worker, req", "worker, req, environ", "*args"])
+def test_post_request_gets_as_much_as_it_takes(
+    serve: Serve, story: Story, tmp_path: Path, parameters: str
+) -> None:
+    count = "len(args)" if parameters == "*args" else str(len(parameters.split(",")))
+    last = {"2": "req.path", "3": "environ['app.seen']"}.get(count, "args[2]['app.seen']")
+    recorded(tmp_path, f"def post_request({parameters}): _note('post_request', {count}, {last})")
+    server = serve(APP)
+    server.get("/x")
+    story.wait("post_request")
+    wanted = {"2": (2, "/x"), "3": (3, True)}.get(count, (4, True))
+    assert [row[2:] for row in story if row[0] == "post_request"] == [wanted]
+
+
+def test_post_request_comes_after_close_and_also_after_a_failure(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(tmp_path, "import builtins; builtins.note = _note")
+    app = (
+        "class Body:\n    def __iter__(self): return iter([b'a', b'b'])\n"
+        "    def close(self): note('close')\n"
+        "def app(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/fail': raise RuntimeError('expected')\n"
+        "    start_response('200 OK', [])\n    return Body()\n"
+    )
+    server = serve(app, "-k", worker_class)
+    assert server.get("/").body == b"ab"
+    assert server.get("/fail").status == 500
+    story.wait("post_request", 2)
+    rows = [row for row in story if row[0] in ("close", "post_request")]
+    assert [row[0] for row in rows] == ["close", "post_request", "post_request"]
+    assert rows[2][3] == "500 Internal Server Error"
+
+
+def test_a_context_variable_set_before_the_request_is_seen_in_it(
+    serve: Serve, tmp_path: Path, worker_class: str
+) -> None:
+    hooks(
+        tmp_path,
+        "import app\ndef pre_request(worker, req): app.var.set(app.var.get() + req.path)\n",
+    )
+    app = (
+        "import contextvars\nvar = contextvars.ContextVar('var', default='>')\n"
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n"
+        "    return [var.get().encode()]\n"
+    )
+    server = serve(app, "-k", worker_class)
+    assert [server.get(p).body for p in ("/a", "/b")] == [b">/a", b">/b"]
+
+
+# Exceptions
+
+
+@pytest.mark.parametrize("hook", ["on_starting(server)", "when_ready(server)", "pre_fork(s, w)"])
+def test_an_exception_in_a_hook_of_the_start_ends_the_server(
+    serve: Serve, story: Story, tmp_path: Path, hook: str
+) -> None:
+    recorded(tmp_path, f"def {hook}: raise ValueError('as expected')")
+    server = serve(APP, wait=False)
+    assert server.wait() == (255 if hook.startswith("pre_fork") else 1)
+    assert "ValueError: as expected" in server.log
+    assert hook.partition("(")[0] in server.log
+    assert "post_fork" not in story.names()
+
+
+def test_sys_exit_in_a_hook_of_the_master_is_the_exit_code(serve: Serve, tmp_path: Path) -> None:
+    hooks(tmp_path, "import sys\ndef on_starting(server): sys.exit(7)\n")
+    server = serve(APP, wait=False)
+    assert server.wait() == 7
+    assert "Traceback" not in server.log
+
+
+def test_an_exception_in_nworkers_changed_ends_a_running_server(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(
+        tmp_path,
+        "def nworkers_changed(server, new, old):",
+        "    if old: raise ValueError('as expected')",
+    )
+    server = serve(APP)
+    story.wait("post_worker_init")
+    server.send_signal(signal.SIGTTIN)
+    assert server.wait() == 255
+    assert "Unhandled exception in main loop (hook nworkers_changed)" in server.log
+
+
+@pytest.mark.parametrize("hook", ["post_fork(server, worker)", "post_worker_init(worker)"])
+def test_an_exception_in_a_hook_of_the_boot_is_a_failed_boot(
+    serve: Serve, tmp_path: Path, hook: str
+) -> None:
+    hooks(tmp_path, f"def {hook}: raise ValueError('as expected')\n")
+    server = serve(APP, wait=False)
+    assert server.wait() == 3
+    assert "Exception in worker process" in server.log
+    assert "ValueError: as expected" in server.log
+    assert "Worker failed to boot." in server.log
+
+
+def test_an_exception_in_pre_request_is_answered_500(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(
+        tmp_path,
+        "def pre_request(worker, req):",
+        "    if req.path == '/bad': raise ValueError('as expected')",
+        "def post_request(worker, req, environ, resp):",
+        "    _note('post_request', req.path, bool(environ), resp is None)",
+    )
+    server = serve(APP, "-k", worker_class)
+    assert server.get("/bad").status == 500
+    assert server.get("/good").status == 200
+    story.wait("post_request", 2)
+    assert [r[2:] for r in story if r[0] == "post_request"] == [
+        ("/bad", False, True),
+        ("/good", True, False),
+    ]
+    assert re.search(r"Error handling request GET /bad HTTP/1.1", server.log)
+
+
+@pytest.mark.parametrize(
+    ("hook", "words"),
+    [
+        ("post_request(worker, req)", "Exception in post_request hook"),
+        ("worker_exit(server, worker)", "Exception during worker exit"),
+        ("child_exit(server, worker)", "Exception in child_exit hook"),
+        ("worker_int(worker)", "Exception in worker_int hook"),
+    ],
+)
+def test_an_exception_afterwards_is_logged_and_nothing_else(
+    serve: Serve, tmp_path: Path, worker_class: str, hook: str, words: str
+) -> None:
+    hooks(tmp_path, f"def {hook}: raise ValueError('as expected')\n")
+    server = serve(APP, "-k", worker_class)
+    for _ in range(2):
+        assert server.get().status == 200
+    assert server.stop(signal.SIGINT) == 0
+    assert words in server.log
+    assert "ValueError: as expected" in server.log
+
+
+def test_an_exception_in_on_exit_is_an_exit_code(serve: Serve, tmp_path: Path) -> None:
+    hooks(tmp_path, "def on_exit(server): raise ValueError('as expected')\n")
+    server = serve(APP)
+    assert server.stop() == 1
+    assert "Exception in on_exit hook" in server.log
+
+
+# What hooks are used for
+
+
+def test_a_worker_may_be_given_another_application(
+    serve: Serve, tmp_path: Path, worker_class: str
+) -> None:
+    hooks(
+        tmp_path,
+        "def post_worker_init(worker):\n"
+        "    inner = worker.wsgi\n"
+        "    def wrapped(environ, start_response):\n"
+        "        return [b'<' + b''.join(inner(environ, start_response)) + b'>']\n"
+        "    worker.wsgi = wrapped\n",
+    )
+    assert serve(APP, "-k", worker_class).get().body == b"<hello>"
+
+
+def test_a_worker_that_is_no_longer_alive_is_followed(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(
+        tmp_path,
+        "def post_request(worker, req):",
+        "    if req.path == '/last': worker.alive = False",
+        "    _note('alive', worker.alive)",
+    )
+    server = serve(APP, "-k", worker_class)
+    server.get()
+    assert server.get("/last").status == 200
+    story.wait("child_exit")
+    story.wait("post_worker_init", 2)
+    assert [row[2:] for row in story if row[0] == "alive"] == [(True,), (False,)]
+    assert server.get().status == 200
+
+
+def test_what_the_server_object_is_asked_for_is_done(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(
+        tmp_path,
+        "def when_ready(server): server.num_workers = 3",
+        "def child_exit(server, worker):",
+        "    _note('child_exit', worker.age, worker.pid in server.WORKERS, len(server.WORKERS))",
+        "    server.stop()",
+    )
+    server = serve(APP)
+    story.wait("post_worker_init", 3)
+    os.kill(server.wait_workers(3)[0], signal.SIGTERM)
+    assert server.wait() == 0
+    first = next(row for row in story if row[0] == "child_exit")
+    assert first[3] is False and first[4] == 2
+
+
+def test_a_stable_index_for_each_worker(serve: Serve, story: Story, tmp_path: Path) -> None:
+    recorded(
+        tmp_path,
+        "workers = 3",
+        "taken = {}",
+        "def pre_fork(server, worker):",
+        "    used = {w.index for w in server.WORKERS.values()}",
+        "    worker.index = min(set(range(100)) - used)",
+        "def post_fork(server, worker): _note('index', worker.index)",
+    )
+    server = serve(APP)
+    story.wait("index", 3)
+    second = server.wait_workers(3)[1]
+    os.kill(second, signal.SIGKILL)
+    story.wait("index", 4)
+    indexes = [row[2] for row in story if row[0] == "index"]
+    assert sorted(indexes[:3]) == [0, 1, 2]
+    assert indexes[3] == 1
+
+
+def test_a_process_that_is_dead_is_marked_by_its_pid(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(
+        tmp_path,
+        "import app_metrics",
+        "def child_exit(server, worker): app_metrics.mark_process_dead(worker.pid, _note)",
+    )
+    (tmp_path / "app_metrics.py").write_text(
+        "def mark_process_dead(pid, note): note('dead', pid)\n"
+    )
+    server = serve(APP)
+    pid = server.wait_workers(1)[0]
+    os.kill(pid, signal.SIGKILL)
+    story.wait("dead")
+    assert ("dead", "M", pid) in list(story)
+
+
+def test_the_collector_may_be_frozen_before_a_fork(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    recorded(
+        tmp_path,
+        "import gc",
+        "preload_app = True",
+        "def pre_fork(server, worker): gc.freeze()",
+        "def post_fork(server, worker): _note('frozen', gc.get_freeze_count() > 1000)",
+    )
+    serve(APP)
+    story.wait("frozen")
+    assert ("frozen", "W", True) in list(story)
+
+
+def test_requests_may_be_timed(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str
+) -> None:
+    recorded(
+        tmp_path,
+        "import time",
+        "def pre_request(worker, req): req.begun = time.monotonic()",
+        "def post_request(worker, req, environ, resp):",
+        "    took = time.monotonic() - req.begun",
+        "    _note('took', 0.05 < took < 30, resp.status_code)",
+    )
+    app = (
+        "import time\ndef app(environ, start_response):\n    time.sleep(0.06)\n"
+        "    start_response('200 OK', [])\n    return [b'']\n"
+    )
+    serve(app, "-k", worker_class).get()
+    story.wait("took")
+    assert ("took", "W", True, 200) in list(story)
+
+
+def test_the_debug_level_logs_each_request(serve: Serve, tmp_path: Path) -> None:
+    server = serve(APP, "--log-level", "debug")
+    server.get("/some/path?query")
+    server.wait_log(r"\[DEBUG\] GET /some/path\n")
+
+
+def test_hooks_of_requests_leak_nothing(serve: Serve, tmp_path: Path, worker_class: str) -> None:
+    hooks(
+        tmp_path,
+        "def pre_request(worker, req): req.mine = [req.headers, req.path]\n"
+        "def post_request(worker, req, environ, resp): environ['mine'] = req, resp, resp.headers\n",
+    )
+    app = (
+        "import gc, sys\ndef app(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    if environ['PATH_INFO'] != '/objects': return [b'']\n"
+        "    gc.collect()\n"
+        "    return [f'{len(gc.get_objects())} {sys.getallocatedblocks()}'.encode()]\n"
+    )
+    server = serve(
+        app, "-k", worker_class, "--error-logfile", "error.log", wait=False, bind="unix:app.sock"
+    )
+    poll((tmp_path / "app.sock").is_socket, "listening")
+
+    def ask(path: str) -> bytes:
+        with server.connect_unix("app.sock") as client:
+            client.send_request("GET", path, "X-One: 1")
+            return client.response().body
+
+    def round_of(n: int) -> tuple[int, int]:
+        for _ in range(n):
+            ask("/")
+        objects, blocks = ask("/objects").split()
+        return int(objects), int(blocks)
+
+    before = round_of(500)
+    after = round_of(10_000)
+    assert after[0] - before[0] < 100, (before, after)
+    assert after[1] - before[1] < 500, (before, after)
+
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hooks.md"
+EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.S)
+
+#: What the log must say in the end, for each example.
+SAID = (
+    r"\[ERROR\] Thread \d+:\n(.*\n)*.*in app\n(.*\n)*.*/quick: 200 OK, 5 bytes in 0\.\d+ s"
+    r"|/quick: 200 OK, 5 bytes in 0\.\d+ s\n(.*\n)*.*\[ERROR\] Thread \d+:",
+    r"Serving with 2 workers\n(.*\n)*.*Worker \d+ has gone, its index was [01]",
+    r"Worker exiting",
+)
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_examples_of_the_documentation(serve: Serve, tmp_path: Path, number: int) -> None:
+    hooks(tmp_path, EXAMPLES[number])
+    app = (
+        "import time\ndef app(environ, start_response):\n"
+        "    if environ['PATH_INFO'] == '/slow': time.sleep(60)\n"
+        "    start_response('200 OK', [])\n    return [b'hello']\n"
+    )
+    server = serve(app, "--timeout", "1")
+    assert server.get("/quick").status == 200
+    with server.connect() as client:
+        client.send_request("GET", "/slow")
+        server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
+        server.wait_log("was ended for its timeout")
+    assert server.stop() == 0
+    assert re.search(SAID[number], server.log), server.log
+    assert "Exception in" not in server.log
+
+
+def test_every_hook_is_documented() -> None:
+    names = re.findall(r"^\| `(\w+)\(", DOCUMENTATION.read_text(), re.M)
+    recorder = set(re.findall(r"^def ([a-z]\w*)\(", RECORDER, re.M))
+    assert recorder | {"pre_exec", "ssl_context"} == set(names)
