@@ -182,10 +182,12 @@ static void lead(struct cg_async_thread *t) {
     struct cg_async *e = t->engine;
     t->looked = false;
     while (cg_async_upkeep(e)) {
+        if (e->http.now_us - t->turned_us > TURN_US) {
+            lead_turn(e, t, false);
+            continue; /* what it has brought may be for others */
+        }
         if (e->threads_n > 1)
             distribute(e, t);
-        if (e->http.now_us - t->turned_us > TURN_US)
-            lead_turn(e, t, false);
         struct cg_async_client *c = next_client(e, t);
         if (!c) {
             lead_turn(e, t, true);

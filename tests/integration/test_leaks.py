@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Ten thousand requests leave objects, memory and descriptors where they were."""
+"""Many requests leave objects, memory, descriptors and threads where they were."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from harness import Client, Server, poll
 
 Serve = Callable[..., Server]
@@ -110,3 +111,37 @@ def test_nothing_leaks(serve: Serve, worker_class: str) -> None:
     assert after[1] - before[1] < SLACK_OBJECTS * 5, told
     assert after[2] - before[2] < SLACK_KIB, told
     assert after[3] == before[3], told
+
+
+#: On a kept connection, a pipeline of everything that leaves it open.
+KEPT = [path for path in PATHS if path not in ("/raise", "/bad", "/failing")]
+MANY = [("-k", "sync", "--keep-alive", "5"), ("-k", "async"), ("-k", "async", "--threads", "4")]
+
+
+@pytest.mark.parametrize("args", MANY, ids=["sync", "async-1", "async-4"])
+def test_hundred_thousand_pipelined_requests_leak_nothing(
+    serve: Serve, args: tuple[str, ...]
+) -> None:
+    server = serve(APP, *args, "--access-logfile", "/dev/null")
+    batch = "".join(f"GET {KEPT[i % len(KEPT)]} HTTP/1.1\r\nHost: a\r\n\r\n" for i in range(100))
+
+    def round_of(n: int) -> None:
+        for _ in range(n // 100):
+            with server.connect() as client:
+                client.send(batch.encode())
+                client.shut()
+                assert client.rest().count(b"HTTP/1.1 ") == 100
+
+    def threads() -> int:
+        (worker,) = server.workers()
+        return len(list(Path(f"/proc/{worker}/task").iterdir()))
+
+    round_of(5000)
+    before, threads_before = measure(server), threads()
+    round_of(100_000)
+    after = measure(server)
+    told = f"before {before}, after {after}"
+    assert after[0] - before[0] < SLACK_OBJECTS, told
+    assert after[1] - before[1] < SLACK_OBJECTS * 5, told
+    assert after[2] - before[2] < SLACK_KIB, told
+    assert (after[3], threads()) == (before[3], threads_before), told
