@@ -14,6 +14,7 @@
 #include "server/arbiter/arbiter.h"
 #include "server/base/cidr.h"
 #include "server/base/log.h"
+#include "server/base/title.h"
 #include "server/http/parser.h"
 #include "server/net/bind.h"
 #include "workers/worker.h"
@@ -162,6 +163,15 @@ static PyObject *module_log_pump(PyObject *module, PyObject *unused) {
     return cg_log_relay_pump(PyModule_GetState(module));
 }
 
+static PyObject *module_set_title(PyObject *module, PyObject *args) {
+    PyObject *title;
+    if (!PyArg_ParseTuple(args, "O&:set_title", PyUnicode_FSConverter, &title))
+        return NULL;
+    cg_title_set(PyBytes_AS_STRING(title));
+    Py_DECREF(title);
+    Py_RETURN_NONE;
+}
+
 static int add_constants(PyObject *module, const struct cg_state *state) {
     const struct {
         const char *name;
@@ -214,6 +224,8 @@ static PyMethodDef module_methods[] = {
      "parse_bind(text, /) -> str: the display name of a bind string; ValueError when it is none."},
     {"check_allow", module_check_allow, METH_VARARGS,
      "check_allow(text, /): ValueError when it is no list of IP addresses and networks, or '*'."},
+    {"set_title", module_set_title, METH_VARARGS,
+     "set_title(text, /): how ps, top and others show this process."},
     {"log", module_log, METH_VARARGS,
      "log(level, message, /): a line in the error log, at one of logging's levels."},
     {"log_divert", module_log_divert, METH_VARARGS,

@@ -76,7 +76,26 @@ static void thread_end(void *rt) {
     PyGILState_Release(PyGILState_UNLOCKED);
 }
 
-/* Reload */
+/* Opening and reloading */
+
+static void log_exception(struct cg_host *h, const char *what) {
+    PyObject *exception = cg_error_take();
+    cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString(what), exception);
+    Py_DECREF(exception);
+}
+
+/* A daemon lets go of its terminal here, where a log may have gone until now. */
+static void opened(void *rt, const struct cg_settings *settings) {
+    struct cg_host *h = rt;
+    const char *path;
+    PyObject *result = PyObject_CallMethod(h->runtime, "opened", NULL);
+    if (!result)
+        log_exception(h, "Exception while starting");
+    Py_XDECREF(result);
+    int rc = cg_log_open(settings->errorlog, settings->accesslog, settings->loglevel, &path);
+    if (rc < 0)
+        cg_log(CG_LOG_ERROR, "Can't open the log %s: %s", path, strerror(-rc));
+}
 
 static const struct cg_settings *reload(void *rt) {
     struct cg_host *h = rt;
@@ -85,12 +104,8 @@ static const struct cg_settings *reload(void *rt) {
     if (config && config != Py_None)
         settings = cg_settings_new(config);
     Py_XDECREF(config);
-    if (PyErr_Occurred()) {
-        PyObject *exception = cg_error_take();
-        cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString("Exception while reloading"),
-                     exception);
-        Py_DECREF(exception);
-    }
+    if (PyErr_Occurred())
+        log_exception(h, "Exception while reloading");
     return settings;
 }
 
@@ -286,6 +301,7 @@ const struct cg_runtime cg_python_runtime = {
     .wait_end = wait_end,
     .thread_begin = thread_begin,
     .thread_end = thread_end,
+    .opened = opened,
     .reload = reload,
     .reopen_logs = reopen_logs,
     .free_settings = free_settings,

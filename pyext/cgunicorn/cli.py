@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from cgunicorn import _cgunicorn
-from cgunicorn.config import ArgumentsLayer, Invocation
+from cgunicorn.config import ArgumentsLayer, Config, Invocation
+from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.reexec import take_inherited
 from cgunicorn.runtime import Runtime
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _show(str(runtime.config))
         if runtime.config.print_config or runtime.config.check_config:
             return _preload(runtime)
+        if runtime.config.daemon and "GUNICORN_FD" not in inherited:
+            runtime.daemon = _go_into_background(runtime.config)
         failed = runtime.config.preload_app and _preload(runtime)
         return failed or _run(runtime, inherited)
     except ConfigError as error:
@@ -58,9 +61,23 @@ def _preload(runtime: Runtime) -> int:
     return 0
 
 
+def _go_into_background(config: Config) -> Daemon:
+    """Not done by a master that replaces another: it is there already."""
+    if "NOTIFY_SOCKET" in os.environ:
+        print(
+            "Warning: a service manager waits for this process, which `daemon` makes end.",
+            file=sys.stderr,
+        )
+    return Daemon(config.enable_stdio_inheritance)
+
+
 def _run(runtime: Runtime, inherited: dict[str, str]) -> int:
+    errorlog = runtime.config.errorlog
     try:
-        return _cgunicorn.run(runtime.config, runtime, inherited)
+        code = _cgunicorn.run(runtime.config, runtime, inherited)
+        if code and not runtime.is_open and errorlog != "-":
+            return _complain(f"The server did not start, {errorlog!r} says why.")
+        return code
     except OSError as error:
         return _complain(f"Can't open the log {error.filename!r}: {error.strerror}.")
 

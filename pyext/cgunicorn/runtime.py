@@ -5,12 +5,15 @@ application."""
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
+import threading
 from typing import TYPE_CHECKING
 
-from cgunicorn import _cgunicorn
+from cgunicorn import _cgunicorn, privileges
 from cgunicorn.app_loader import load_app
 from cgunicorn.config import Config, Invocation, load
+from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.glogging import Logger, make_logger
 from cgunicorn.hooks import Hooks
@@ -27,6 +30,8 @@ class Runtime:
 
     config: Config
     logger: Logger
+    daemon: Daemon | None = None  # while it is bound to a terminal
+    is_open = False  # there are sockets, in the master or in those that made this worker
 
     def __init__(self, invocation: Invocation) -> None:
         """Reads the configuration and makes the process as it says. ConfigError."""
@@ -52,6 +57,14 @@ class Runtime:
         """The same, unless it would have to be loaded."""
         return self._loaded.get(config.app_spec)
 
+    def opened(self) -> None:
+        """Clients can connect, and no worker has been forked."""
+        self.is_open = True
+        self._settle()
+        if self.daemon:
+            self.daemon.detach()
+            self.daemon = None
+
     def boot(self, config: Config, requests_max: int) -> WSGIApplication:
         """The application, for a new worker of the generation with this configuration: the old one
         goes on when the arbiter has given a newer one up. AppLoadError, or what the user's code
@@ -60,6 +73,8 @@ class Runtime:
         if config is not self.config:
             self._surroundings.restore()
             self._surroundings.apply(config)
+        _set_title("worker", config)
+        privileges.become(config)
         application = self.hooks.post_worker_init(self.load(config))
         self._relay.divert()  # application and hooks may have changed the loggers
         if config.worker_class != "sync":
@@ -85,6 +100,7 @@ class Runtime:
             self.logger.reopen_files()
             for warning in config.warnings:
                 _cgunicorn.log(logging.WARNING, warning)
+            self._settle()
             return config
         return None
 
@@ -98,7 +114,24 @@ class Runtime:
         self._surroundings.restore()
         config = load(self._invocation)
         self._surroundings.apply(config)
+        privileges.check(config)
         return config
+
+    def _settle(self) -> None:
+        """Before the workers of a configuration are forked. What is frozen is not touched by their
+        garbage collections, so the memory it is in stays shared with the master; unfrozen in
+        between, so that what former configurations leave behind can go."""
+        _set_title("master", self.config)
+        threads_n = threading.active_count() - 1
+        if self.config.preload_app and threads_n:
+            _cgunicorn.log(
+                logging.WARNING,
+                f"The preloaded application has threads in the master ({threads_n}), which workers"
+                " will not have: start them in post_fork or post_worker_init.",
+            )
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     def _stay(self, why: str, details: str = "") -> None:
         """Goes back to the configuration in force."""
@@ -107,3 +140,7 @@ class Runtime:
             self._surroundings.restore()
         with contextlib.suppress(ConfigError):
             self._surroundings.apply(self.config)
+
+
+def _set_title(role: str, config: Config) -> None:
+    _cgunicorn.set_title(f"cgunicorn: {role} [{config.proc_name or config.default_proc_name}]")

@@ -162,8 +162,10 @@ static int open_up(struct arbiter *a, const struct cg_settings *settings,
     }
     cg_listening_log(&p->current->listeners);
     cg_log(CG_LOG_INFO, "Using worker: %s", settings->worker_class);
-    bool go_on = cg_moments_tell(p, CG_MOMENT_WHEN_READY, settings, &p->current->listeners);
-    return go_on ? 0 : -ECANCELED;
+    if (!cg_moments_tell(p, CG_MOMENT_WHEN_READY, settings, &p->current->listeners))
+        return -ECANCELED;
+    p->runtime->opened(p->rt, settings);
+    return 0;
 }
 
 /* 0; -EINTR when a signal, -ECANCELED when the host said to stop; or -errno after logging why. */

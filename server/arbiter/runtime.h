@@ -66,6 +66,9 @@ struct cg_runtime {
     void (*thread_begin)(void *rt);
     void (*thread_end)(void *rt);
 
+    /* In the arbiter, once: the listeners are open, and nobody has been forked. */
+    void (*opened)(void *rt, const struct cg_settings *settings);
+
     /* Reads the configuration again (HUP). A new settings object, which the arbiter gives back
      * through free_settings, in a worker too after worker_main; NULL when it is broken: the runtime
      * has logged why. */

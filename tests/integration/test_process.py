@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""The server as a process among others: its pidfile."""
+"""The server as a process among others: whom it runs as, how it is shown, its pidfile, the way into
+the background, what is shared with the master."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+from ast import literal_eval
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, poll, run_command
+from harness import Server, alive, children, poll, run_command, server_environment
 
 Serve = Callable[..., Server]
 
@@ -139,3 +143,358 @@ def test_pidfile_that_a_reload_cannot_write_leaves_the_old_one(
     assert (tmp_path / "x.pid").read_text() == f"{server.pid}\n"
     assert server.stop() == 0
     assert not (tmp_path / "x.pid").exists()
+
+
+# User and group
+
+#: Imports nothing that is not there yet: the interpreter may lie where only root can read.
+IDENTITY_APP = """
+import os
+LOADED_AS = os.getuid()
+def app(environ, start_response):
+    ids = [list(os.getresuid()), list(os.getresgid()), sorted(os.getgroups()), LOADED_AS]
+    body = repr(ids).encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+
+
+@pytest.fixture
+def tmp_open() -> Iterator[Path]:
+    """A folder that every user may read; pytest's are for their owner alone."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def serve_to_all(tmp_open: Path) -> Iterator[Callable[..., Server]]:
+    """serve() in that folder."""
+    servers: list[Server] = []
+
+    def start(app: str, *args: str, **options: object) -> Server:
+        servers.append(Server(tmp_open, app, args, **options))  # type: ignore[arg-type]
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def owner(pid: int) -> int:
+    return Path(f"/proc/{pid}").stat().st_uid
+
+
+@as_root
+@pytest.mark.parametrize("user", ["nobody", "65534"])
+def test_workers_run_as_user_and_group_and_the_master_stays_root(
+    serve_to_all: Serve, user: str, worker_class: str
+) -> None:
+    server = serve_to_all(IDENTITY_APP, "-u", user, "-g", "65533", "-k", worker_class)
+    ids = literal_eval(server.get().body.decode())
+    assert ids == [[65534] * 3, [65533] * 3, [65533], 65534]
+    assert owner(server.pid) == 0
+
+
+@as_root
+def test_groups_of_root_are_given_up_without_initgroups_too(serve_to_all: Serve) -> None:
+    command = ["setpriv", "--groups=0,4,20", sys.executable, "-m", "cgunicorn"]
+    server = serve_to_all(IDENTITY_APP, "-u", "nobody", command=command)
+    assert literal_eval(server.get().body.decode())[2] == [0]
+
+
+@as_root
+def test_initgroups_gives_the_groups_of_the_user(serve_to_all: Serve) -> None:
+    server = serve_to_all(IDENTITY_APP, "-u", "nobody", "-g", "65533", "--initgroups")
+    assert literal_eval(server.get().body.decode())[2] == sorted(os.getgrouplist("nobody", 65533))
+
+
+@as_root
+def test_without_user_and_group_nothing_changes(serve: Serve) -> None:
+    command = ["setpriv", "--groups=0,4", sys.executable, "-m", "cgunicorn"]
+    server = serve(IDENTITY_APP, command=command)
+    assert literal_eval(server.get().body.decode()) == [[0] * 3, [0] * 3, [0, 4], 0]
+
+
+def test_unknown_user_or_group_is_told(tmp_path: Path) -> None:
+    assert "No such user: 'no-such-one'" in refused(tmp_path, "-u", "no-such-one")
+    assert "No such group: 'no-such-one'" in refused(tmp_path, "-g", "no-such-one")
+
+
+@as_root
+def test_initgroups_for_a_user_without_a_name_is_told(tmp_path: Path) -> None:
+    text = refused(tmp_path, "-u", "54321", "--initgroups")
+    assert "initgroups needs the name of user 54321, and the system knows none." in text
+
+
+@as_root
+@pytest.mark.parametrize("args", [["-u", "root"], ["-g", "root"], ["-u", "1", "-g", "1"]])
+def test_who_may_not_change_user_is_told_before_anything_starts(
+    tmp_path: Path, args: list[str]
+) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    tmp_path.chmod(0o777)
+    done = subprocess.run(
+        [*as_user, sys.executable, "-m", "cgunicorn", "-p", str(tmp_path / "x.pid"), *args, "app"],
+        cwd="/",
+        env=server_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Can't run workers as user ")
+    assert "Operation not permitted (this is user 65534, group 65534)." in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "x.pid").exists()
+
+
+@as_root
+def test_reload_with_a_broken_user_keeps_the_old_workers(
+    serve_to_all: Serve, tmp_open: Path
+) -> None:
+    config = tmp_open / "gunicorn.conf.py"
+    config.write_text("user = 'nobody'\n")
+    server = serve_to_all(IDENTITY_APP)
+    before = server.wait_workers(1)
+    config.write_text("user = 'no-such-one'\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reload failed, the old workers go on")
+    assert "No such user: 'no-such-one'" in server.log
+    assert "Traceback" not in server.log
+    assert server.workers() == before
+    assert literal_eval(server.get().body.decode())[3] == 65534
+
+
+@as_root
+def test_reload_changes_the_user_of_new_workers(serve_to_all: Serve, tmp_open: Path) -> None:
+    config = tmp_open / "gunicorn.conf.py"
+    config.write_text("user = 'nobody'\n")
+    server = serve_to_all(IDENTITY_APP)
+    config.write_text("user = 54321\n")
+    reloaded(server)
+    server.wait_workers(1)
+    assert literal_eval(server.get().body.decode())[0] == [54321] * 3
+
+
+# Titles
+
+
+def title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows titles")
+
+
+@linux
+def test_titles_tell_master_and_workers_and_the_application(serve: Serve) -> None:
+    server = serve(APP)
+    server.get()
+    (worker,) = server.wait_workers(1)
+    assert title(server.pid) == "cgunicorn: master [app:app]"
+    assert title(worker) == "cgunicorn: worker [app:app]"
+    for pid in (server.pid, worker):
+        assert Path(f"/proc/{pid}/comm").read_text() == "cgunicorn\n"
+
+
+@linux
+def test_titles_have_the_name_that_was_given_and_a_reload_changes_it(serve: Serve) -> None:
+    config = Path(serve(APP, "--name", "shop").directory, "gunicorn.conf.py")
+    config.write_text("proc_name = 'first'\n")
+    server = serve(APP)
+    assert title(server.pid) == "cgunicorn: master [first]"
+    config.write_text("proc_name = 'second'\n")
+    reloaded(server)
+    server.get()
+    poll(lambda: title(server.pid) == "cgunicorn: master [second]", "the master's title")
+    assert [title(p) for p in server.wait_workers(1)] == ["cgunicorn: worker [second]"]
+
+
+@linux
+def test_titles_leave_the_environment_alone(serve: Serve) -> None:
+    source = """
+import ctypes, os
+getenv = ctypes.CDLL(None).getenv
+getenv.restype = ctypes.c_char_p
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [getenv(b"CGTEST_LAST") + os.environ["CGTEST_LAST"].encode()]
+"""
+    server = serve(source, "-n", "n" * 300, env={"CGTEST_LAST": "kept"})
+    assert server.get().body == b"keptkept"
+    assert title(server.pid) == "cgunicorn: master [" + "n" * 300 + "]"
+
+
+# Preloading
+
+
+def test_preloaded_application_is_frozen_before_the_fork(serve: Serve) -> None:
+    source = """
+import gc
+class Thing: pass
+things = [Thing() for _ in range(1000)]
+def app(environ, start_response):
+    frozen = not any(o is things[0].__dict__ or o is things[0] for o in gc.get_objects())
+    start_response("200 OK", [])
+    return [b"%d %d" % (frozen, gc.get_freeze_count() > 1000)]
+"""
+    assert serve(source, "--preload").get().body == b"1 1"
+
+
+def test_threads_of_a_preloaded_application_are_told_once(serve: Serve) -> None:
+    source = (
+        "import threading\n"
+        "stop = threading.Event()\n"
+        "threading.Thread(target=stop.wait, daemon=True).start()\n" + APP
+    )
+    server = serve(source, "--preload", "-w", "2")
+    server.wait_workers(2)
+    assert server.get().status == 200
+    assert server.log.count("The preloaded application has threads in the master (1)") == 1
+    quiet = serve(APP, "--preload")
+    assert "has threads" not in quiet.log
+
+
+# The background
+
+
+class Background:
+    """What `cgunicorn --daemon` has left running; ended by its pid, which the pidfile holds."""
+
+    def __init__(self, directory: Path, *args: str, app: str = APP) -> None:
+        (directory / "app.py").write_text(app)
+        self.directory = directory
+        self.pidfile = directory / "x.pid"
+        with (directory / "terminal").open("wb") as terminal:
+            done = subprocess.run(
+                [sys.executable, "-m", "cgunicorn", "-D", "-p", "x.pid", *args, "app:app"],
+                cwd=directory,
+                env=server_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=terminal,
+                stderr=subprocess.STDOUT,
+                timeout=60,
+            )
+        self.exit_code = done.returncode
+        self.terminal = (directory / "terminal").read_text()
+
+    @property
+    def pid(self) -> int:
+        return int(self.pidfile.read_text())
+
+    def stop(self) -> None:
+        if self.pidfile.exists():
+            pid = self.pid
+            os.kill(pid, signal.SIGTERM)
+            poll(lambda: not alive(pid), "the daemon ends")
+
+
+@pytest.fixture
+def background(tmp_path: Path) -> Iterator[Callable[..., Background]]:
+    started: list[Background] = []
+
+    def start(*args: str, app: str = APP) -> Background:
+        started.append(Background(tmp_path, *args, app=app))
+        return started[-1]
+
+    yield start
+    for daemon in started:
+        daemon.stop()
+
+
+def streams(pid: int) -> list[str]:
+    return [str(Path(f"/proc/{pid}/fd/{n}").readlink()) for n in (0, 1, 2)]
+
+
+def test_daemon_serves_when_its_command_returns(
+    background: Callable[..., Background], tmp_path: Path
+) -> None:
+    daemon = background("-b", "unix:x.sock", "--error-logfile", "e.log")
+    assert daemon.exit_code == 0
+    assert daemon.terminal == ""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(tmp_path / "x.sock"))
+    stat = Path(f"/proc/{daemon.pid}/stat").read_text().rpartition(")")[2].split()
+    parent, session = int(stat[1]), int(stat[3])
+    assert session not in (daemon.pid, os.getsid(0))
+    assert parent != os.getpid()
+    assert streams(daemon.pid) == ["/dev/null"] * 3
+    workers = poll(lambda: children(daemon.pid), "a worker")
+    assert streams(workers[0]) == ["/dev/null"] * 3  # type: ignore[index]
+    assert f"({daemon.pid})" in (tmp_path / "e.log").read_text()
+    daemon.stop()
+    assert not daemon.pidfile.exists()
+    assert not (tmp_path / "x.sock").exists()
+
+
+def test_daemon_lets_go_of_a_log_that_was_the_terminal(
+    background: Callable[..., Background], tmp_path: Path
+) -> None:
+    daemon = background("-b", "unix:x.sock")
+    fds = Path(f"/proc/{daemon.pid}/fd").iterdir()
+    assert tmp_path / "terminal" not in {fd.readlink() for fd in fds}
+    assert "Listening at" in daemon.terminal
+
+
+def test_daemon_keeps_redirected_streams_when_it_is_told_to(
+    background: Callable[..., Background], tmp_path: Path
+) -> None:
+    daemon = background("-b", "unix:x.sock", "-R")
+    assert streams(daemon.pid) == ["/dev/null", *[str(tmp_path / "terminal")] * 2]
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["-b", "192.0.2.1:0"], "this machine has no such address"),
+        (
+            ["-b", "192.0.2.1:0", "--log-file", "e.log"],
+            "The server did not start, 'e.log' says why.",
+        ),
+        (["-u", "no-such-one"], "No such user: 'no-such-one'"),
+        (["-p", "gone/x.pid"], "gone doesn't exist. Can't create pidfile."),
+        (["--log-file", "gone/e.log"], "Can't open the log 'gone/e.log': No such file"),
+        (["--preload", "--env", "BROKEN=1"], "ZeroDivisionError"),
+    ],
+)
+def test_daemon_that_cannot_start_says_so_on_the_terminal(
+    background: Callable[..., Background], args: list[str], sentence: str
+) -> None:
+    app = "import os\nif 'BROKEN' in os.environ: 1 / 0\n" + APP
+    daemon = background("-b", "unix:x.sock", *args, app=app)
+    assert daemon.exit_code == 1
+    assert sentence in daemon.terminal
+    assert not daemon.pidfile.exists()
+    assert not (daemon.directory / "x.sock").exists()
+
+
+def test_daemon_refuses_to_be_started_twice(background: Callable[..., Background]) -> None:
+    first = background("-b", "unix:x.sock")
+    pid = first.pid
+    second = background("-b", "unix:y.sock")
+    assert second.exit_code == 1
+    assert f"Already running on PID {pid} (or pid file" in second.terminal
+    assert first.pid == pid
+
+
+# Files
+
+
+@as_root
+def test_log_in_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    done = subprocess.run(
+        [*as_user, sys.executable, "-m", "cgunicorn", "--log-file", "/proc/1/x.log", "app:app"],
+        cwd="/",
+        env=server_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Can't open the log '/proc/1/x.log': ")
+    assert done.stderr.count("\n") == 1

@@ -129,6 +129,9 @@ static int moment(void *rt, const struct cg_moment *m) {
     return script->refused_code;
 }
 
+static void opened(void *rt, const struct cg_settings *settings) {
+}
+
 static const struct cg_settings *reload(void *rt) {
     struct script *script = rt;
     CG_CHECK(script->reloads_n < SERVER_RELOADS_MAX);
@@ -148,6 +151,7 @@ static const struct cg_runtime runtime = {
     .wait_begin = nothing,
     .wait_end = nothing,
     .moment = moment,
+    .opened = opened,
     .reload = reload,
     .reopen_logs = nothing,
     .free_settings = free_settings,
