@@ -117,6 +117,28 @@ static void reopen_logs(void *rt) {
     cg_log_relay_reopen();
 }
 
+/* Upgrade */
+
+static void execute(void *rt, const char *const *variables) {
+    struct cg_host *h = rt;
+    PyObject *list = PyList_New(0);
+    for (const char *const *at = variables; list && *at; at++) {
+        PyObject *text = PyUnicode_DecodeFSDefault(*at);
+        if (!text || PyList_Append(list, text) < 0)
+            Py_CLEAR(list);
+        Py_XDECREF(text);
+    }
+    PyObject *result = list ? PyObject_CallMethod(h->runtime, "execute", "O", list) : NULL;
+    if (!result) {
+        PyObject *exception = cg_error_take();
+        cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString("Can't start a new master"),
+                     exception);
+        Py_DECREF(exception);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(list);
+}
+
 /* Boot */
 
 /* signal.signal(number, handler) for Python's own table only: the C handler that stands, the
@@ -305,6 +327,7 @@ const struct cg_runtime cg_python_runtime = {
     .reload = reload,
     .reopen_logs = reopen_logs,
     .free_settings = free_settings,
+    .execute = execute,
     .boot = boot,
     .leave = leave,
     .interrupt = interrupt,

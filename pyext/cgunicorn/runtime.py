@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.glogging import Logger, make_logger
 from cgunicorn.hooks import Hooks
 from cgunicorn.log_relay import Relay
+from cgunicorn.reexec import execute
 from cgunicorn.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -103,6 +105,17 @@ class Runtime:
             self._settle()
             return config
         return None
+
+    def execute(self, variables: list[str]) -> None:
+        """Becomes the command that this process was started with, with these variables more.
+        Returns after logging what the system has against it."""
+        start = self._invocation
+        added = dict(v.split("=", 1) for v in variables)
+        try:
+            execute(start.directory, {**start.environ, **added})
+        except OSError as error:
+            what = f"{error.filename or sys.executable}: {error.strerror}"
+            _cgunicorn.log(logging.ERROR, f"Can't start a new master: {what}")
 
     def _log_by(self, config: Config) -> None:
         """ConfigError: the loggers that were made before go on."""

@@ -11,6 +11,7 @@
 #include "server/arbiter/pool.h"
 #include "server/arbiter/reload.h"
 #include "server/arbiter/signals.h"
+#include "server/arbiter/upgrade.h"
 #include "server/base/clock.h"
 #include "server/base/fd.h"
 #include "server/base/log.h"
@@ -18,6 +19,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +32,7 @@ enum stop { STOP_NO, STOP_GRACEFUL, STOP_QUICK };
 struct arbiter {
     struct cg_pool pool;
     struct cg_reload reload;
+    struct cg_upgrade upgrade;
     struct cg_pidfile pidfile;
     enum stop stop;
     int exit_code;
@@ -39,8 +43,14 @@ static bool is_serving(const struct arbiter *a) {
     return a->pool.current && a->stop == STOP_NO;
 }
 
+/* The name of this process in the log; the new master of an upgrade is the second of two. */
+static const char *master_name(const struct arbiter *a) {
+    return a->upgrade.old_master ? "Master.2" : "Master";
+}
+
 static void stop(struct arbiter *a, enum stop how) {
     a->stop = how;
+    cg_upgrade_stop(&a->upgrade, &a->pool);
     cg_pool_stop(&a->pool, how == STOP_QUICK, cg_clock_us());
 }
 
@@ -68,18 +78,22 @@ static void on_usr1(struct arbiter *a) {
 static void on_hup(struct arbiter *a) {
     if (!is_serving(a))
         return;
-    cg_log(CG_LOG_INFO, "Hang up: Master");
+    cg_log(CG_LOG_INFO, "Hang up: %s", master_name(a));
     cg_reload_ask(&a->reload, &a->pool);
 }
 
-static void change_workers(struct arbiter *a, int by) {
-    if (!is_serving(a))
-        return;
+static void want_workers(struct arbiter *a, int n) {
     struct cg_generation *g = a->pool.current;
     int old_n = g->wanted_n;
-    g->wanted_n = cg_pool_bound(g->wanted_n + by);
-    cg_log(CG_LOG_DEBUG, "%d workers", g->wanted_n);
-    cg_moments_tell_nworkers(&a->pool, g->settings, g->wanted_n, old_n);
+    g->wanted_n = n;
+    cg_log(CG_LOG_DEBUG, "%d workers", n);
+    cg_moments_tell_nworkers(&a->pool, g->settings, n, old_n);
+}
+
+static void change_workers(struct arbiter *a, int by) {
+    /* After WINCH there is none to take away. */
+    if (is_serving(a) && (by > 0 || a->pool.current->wanted_n > 0))
+        want_workers(a, cg_pool_bound(a->pool.current->wanted_n + by));
 }
 
 static void on_ttin(struct arbiter *a) {
@@ -90,7 +104,24 @@ static void on_ttou(struct arbiter *a) {
     change_workers(a, -1);
 }
 
-static void on_ignored(struct arbiter *a) {
+static void on_usr2(struct arbiter *a) {
+    if (is_serving(a))
+        cg_upgrade_ask(&a->upgrade);
+}
+
+/* A terminal sends it whenever its size changes, so it counts only where none can be, or where it
+ * must be meant: while a new master serves. */
+static void on_winch(struct arbiter *a) {
+    if (!is_serving(a))
+        return;
+    if (!a->upgrade.new_master) {
+        cg_log(CG_LOG_DEBUG, "SIGWINCH ignored. Not daemonized, and no new master.");
+        return;
+    }
+    cg_log(CG_LOG_INFO, "graceful stop of workers");
+    want_workers(a, 0);
+    if (a->pool.pending)
+        a->pool.pending->wanted_n = 0;
 }
 
 static void on_term(struct arbiter *a) {
@@ -127,11 +158,14 @@ static void sleep_until(struct arbiter *a, uint64_t due_us) {
     const struct cg_runtime *runtime = a->pool.runtime;
     uint64_t now_us = cg_clock_us();
     int wait_ms = due_us > now_us ? (int)((due_us - now_us + 999) / 1000) : 0;
-    struct pollfd wake = {.fd = a->pool.wake_fds[0], .events = POLLIN};
+    struct pollfd wakers[] = {
+        {.fd = a->pool.wake_fds[0], .events = POLLIN},
+        {.fd = a->upgrade.old_fd, .events = POLLIN}, /* not polled when it is -1 */
+    };
     runtime->wait_begin(a->pool.rt);
-    poll(&wake, 1, wait_ms);
+    poll(wakers, 2, wait_ms);
     runtime->wait_end(a->pool.rt);
-    cg_fd_drain(wake.fd);
+    cg_fd_drain(wakers[0].fd);
 }
 
 /* cg_patience: one second, in which signals are served. False when one said to stop. */
@@ -143,6 +177,17 @@ static bool wait_second(void *ctx) {
         take_signals(a);
     }
     return a->stop == STOP_NO;
+}
+
+/* Beside an old master, "x.2" takes the place of "x". 0, or -errno after logging why. */
+static int write_pidfile(struct arbiter *a, const struct cg_settings *settings) {
+    char *path = NULL;
+    if (settings->pidfile && settings->pidfile[0] &&
+        asprintf(&path, "%s%s", settings->pidfile, a->upgrade.old_master ? ".2" : "") < 0)
+        return -ENOMEM;
+    int rc = cg_pidfile_move(&a->pidfile, path);
+    free(path);
+    return rc;
 }
 
 /* The first generation, with its listeners. As start(). */
@@ -182,7 +227,8 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
         cg_log(CG_LOG_ERROR, "%s", sentence);
         return rc;
     }
-    rc = cg_pidfile_create(&a->pidfile, settings->pidfile);
+    cg_upgrade_init(&a->upgrade, &heritage);
+    rc = write_pidfile(a, settings);
     if (rc < 0)
         return rc;
     if (!cg_moments_tell(&a->pool, CG_MOMENT_ON_STARTING, settings, NULL))
@@ -190,9 +236,23 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
     return open_up(a, settings, &heritage);
 }
 
+/* When a new master ends, this one must have workers again. */
+static void lose_stranger(struct arbiter *a, const struct cg_loss *loss) {
+    if (!cg_upgrade_reaped(&a->upgrade, loss->pid, loss->status)) {
+        cg_log(CG_LOG_DEBUG, "Reaped pid %d, which is no worker", (int)loss->pid);
+        return;
+    }
+    if (is_serving(a) && a->pool.current->wanted_n == 0)
+        want_workers(a, cg_pool_bound(a->pool.current->settings->workers));
+}
+
 static void reap(struct arbiter *a, uint64_t now_us) {
     struct cg_loss loss;
     while (cg_pool_reap(&a->pool, now_us, &loss)) {
+        if (loss.is_stranger) {
+            lose_stranger(a, &loss);
+            continue;
+        }
         const char *reason = cg_death_boot_reason(loss.status);
         bool halts = reason && loss.early && !a->pool.served;
         cg_moments_tell_child_exit(&a->pool, loss.pid, halts);
@@ -225,7 +285,7 @@ static void turn_reload(struct arbiter *a, uint64_t now_us) {
     if (now == before)
         return;
     cg_listening_adjust(&now->listeners, now->settings);
-    cg_pidfile_move(&a->pidfile, now->settings->pidfile);
+    write_pidfile(a, now->settings);
 }
 
 /* What a hook has asked for by raising. */
@@ -239,6 +299,18 @@ static void obey_host(struct arbiter *a) {
     }
 }
 
+/* The other master of an upgrade: one is to be started, or the old one has ended. True in a child
+ * that could not become a master. */
+static bool turn_upgrade(struct arbiter *a, int *ret_exit_code) {
+    pid_t old_master = a->upgrade.old_master;
+    if (cg_upgrade_promotes(&a->upgrade, &a->pool)) {
+        const struct cg_settings *settings = a->pool.current->settings;
+        cg_pidfile_bury(settings->pidfile, old_master);
+        write_pidfile(a, settings);
+    }
+    return cg_upgrade_turn(&a->upgrade, &a->pool, ret_exit_code);
+}
+
 /* True in a child whose worker_main has returned *ret_exit_code. */
 static bool serve(struct arbiter *a, int *ret_exit_code) {
     for (;;) {
@@ -246,8 +318,11 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
         uint64_t now_us = cg_clock_us();
         reap(a, now_us);
         cg_pool_look(&a->pool, now_us);
-        if (a->stop == STOP_NO)
+        if (a->stop == STOP_NO) {
             turn_reload(a, now_us);
+            if (turn_upgrade(a, ret_exit_code))
+                return true;
+        }
         if (cg_pool_match(&a->pool, cg_clock_us(), ret_exit_code))
             return true;
         obey_host(a);
@@ -260,7 +335,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
 }
 
 static void log_end(const struct arbiter *a) {
-    cg_log(CG_LOG_INFO, "Shutting down: Master");
+    cg_log(CG_LOG_INFO, "Shutting down: %s", master_name(a));
     if (a->reason)
         cg_log(CG_LOG_ERROR, "Reason: %s", a->reason);
 }
@@ -276,7 +351,7 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
                                         const struct cg_runtime *runtime, void *rt,
                                         cg_worker_main_fn worker_main, void *ctx) {
     struct cg_arbiter_result result = {CG_EXIT_ERROR, false};
-    struct arbiter a = {.exit_code = CG_EXIT_OK};
+    struct arbiter a = {.exit_code = CG_EXIT_OK, .upgrade = {.old_fd = -1}};
     int rc = cg_pool_init(&a.pool, runtime, rt, worker_main, ctx);
     if (rc < 0) {
         cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(-rc));
@@ -299,5 +374,6 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
     cg_pidfile_remove(&a.pidfile);
     if (!result.in_child && (rc == 0 || rc == -EINTR))
         result.exit_code = say_goodbye(&a.pool, result.exit_code);
+    cg_upgrade_done(&a.upgrade);
     return result;
 }

@@ -115,6 +115,11 @@ int cg_pidfile_create(struct cg_pidfile *p, const char *path) {
     return rc;
 }
 
+void cg_pidfile_bury(const char *path, pid_t ended) {
+    if (path && cg_pidfile_read(path) == ended)
+        unlink(path);
+}
+
 int cg_pidfile_move(struct cg_pidfile *p, const char *path) {
     struct cg_pidfile next;
     int rc = cg_pidfile_create(&next, path);

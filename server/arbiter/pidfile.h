@@ -16,6 +16,9 @@ struct cg_pidfile {
  * another living process. 0 or -errno after logging why; then *p is empty. */
 int cg_pidfile_create(struct cg_pidfile *p, const char *path);
 
+/* Removes a file (NULL: does nothing) in which a process that has ended left its pid. */
+void cg_pidfile_bury(const char *path, pid_t ended);
+
 /* Goes to another path, or writes the same one anew: a reload, and the end of an upgrade, when
  * "x.2" becomes "x". The new file is there before the old one goes. 0, or -errno after logging why;
  * then all is as before. */

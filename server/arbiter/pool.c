@@ -201,16 +201,15 @@ static struct cg_proc *find_pid(const struct cg_pool *p, pid_t pid) {
 
 bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss) {
     int status;
-    pid_t pid;
-    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        struct cg_proc *proc = find_pid(p, pid);
-        if (proc) {
-            *ret_loss = bury(p, proc, status, now_us);
-            return true;
-        }
-        cg_log(CG_LOG_DEBUG, "Reaped pid %d, which is no worker", (int)pid);
-    }
-    return false;
+    pid_t pid = waitpid(-1, &status, WNOHANG);
+    if (pid <= 0)
+        return false;
+    struct cg_proc *proc = find_pid(p, pid);
+    if (proc)
+        *ret_loss = bury(p, proc, status, now_us);
+    else
+        *ret_loss = (struct cg_loss){.pid = pid, .is_stranger = true, .status = status};
+    return true;
 }
 
 void cg_pool_look(struct cg_pool *p, uint64_t now_us) {

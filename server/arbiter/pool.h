@@ -87,14 +87,14 @@ bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g);
 
 struct cg_loss {
     pid_t pid;
-    int status; /* as from waitpid() */
-    bool early; /* see cg_death_is_early() */
+    bool is_stranger; /* no worker: only pid and status are set */
+    int status;       /* as from waitpid() */
+    bool early;       /* see cg_death_is_early() */
     bool was_ready;
     bool was_pending; /* of the pending generation */
 };
 
-/* Reaps one worker, logs it and frees its slot. False: there is none. Strangers are reaped on the
- * way. */
+/* Reaps one child; logs a worker's end and frees its slot. False: there is none. */
 bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss);
 
 /* Looks at all slots: who is ready, who shows no life, who is overdue. */

@@ -79,6 +79,12 @@ struct cg_runtime {
      * or without. */
     void (*reopen_logs)(void *rt);
 
+    /* In a child of the arbiter with its signals as they were found at the start: becomes the
+     * command that the server was started with, in the folder and with the environment of that time
+     * and these variables ("NAME=VALUE", NULL-terminated). Returns after logging what was in the
+     * way. */
+    void (*execute)(void *rt, const char *const *variables);
+
     /* In a new worker: makes the application ready. requests_max is the request with which it will
      * leave, 0 = none. CG_EXIT_OK, or the code to leave with, after logging why. */
     enum cg_exit (*boot)(void *rt, const struct cg_settings *settings, uint64_t requests_max);

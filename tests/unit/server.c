@@ -144,6 +144,13 @@ static void free_settings(void *rt, const struct cg_settings *settings) {
         report(script, 'F', (int)settings->max_requests, 0);
 }
 
+static void execute(void *rt, const char *const *variables) {
+    struct script *script = rt;
+    report(script, 'X', 0, 0);
+    if (script->execute)
+        script->execute(variables);
+}
+
 static const struct cg_runtime runtime = {
     .before_fork = nothing,
     .after_fork_parent = nothing,
@@ -155,6 +162,7 @@ static const struct cg_runtime runtime = {
     .reload = reload,
     .reopen_logs = nothing,
     .free_settings = free_settings,
+    .execute = execute,
 };
 
 /* The server under test. */

@@ -20,7 +20,7 @@ enum { SERVER_RELOADS_MAX = 4 };
 struct report {
     char what; /* R ready, T term, Q quit, U usr1, L life line cut; E the arbiter has returned; F
                   settings freed; with script.tells_moments, the moments of moment.def: n s w p k l
-                  c x e */
+                  c x e; X execute */
     pid_t pid;
     int age; /* of the worker; for E the exit code, for F the tag, for n the new number */
     int tag; /* settings->max_requests, which tells generations apart; for n the old number */
@@ -34,7 +34,8 @@ struct script {
     int first_bad_age, last_bad_age; /* workers outside of these just serve; 0 = no bound */
     const struct cg_settings *reloads[SERVER_RELOADS_MAX]; /* one per HUP; NULL = a broken one */
     int reloads_n;
-    void (*prepare)(void); /* called in the server before it runs */
+    void (*prepare)(void);                         /* called in the server before it runs */
+    void (*execute)(const char *const *variables); /* becomes a new master; NULL = fails */
     bool tells_moments;
     char refused;                   /* the moment at which the host wants the server to end, */
     int refused_from, refused_code; /* from this occurrence on (0 = the first), with this code */

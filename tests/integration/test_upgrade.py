@@ -1,0 +1,385 @@
+# SPDX-License-Identifier: MIT
+"""USR2: a new master from the files as they are now, on the same sockets; nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Server, alive, children, poll
+from load import Load
+
+#: Names the master that the answering worker belongs to.
+APP = """
+import os
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(os.getppid()).encode()]
+"""
+
+#: Tells what the process has of the environment, the folder and the command line.
+SURROUNDINGS_APP = """
+import json, os, sys
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    names = ("A", "B", "GUNICORN_FD", "GUNICORN_PID", "PWD")
+    found = {name: os.environ.get(name) for name in names}
+    found.update(cwd=os.getcwd(), master=os.getppid(), path=sys.path[:3], argv=sys.orig_argv[1:])
+    return [json.dumps(found).encode()]
+"""
+
+
+STARTED = r"Starting a new master with pid: (\d+)"
+
+
+class Masters:
+    """A server, and the masters that came of it."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.pids = [server.pid]
+
+    def usr2(self) -> int:
+        """Tells the newest master that lives to start a new one; its pid."""
+        os.kill(next(p for p in reversed(self.pids) if alive(p)), signal.SIGUSR2)
+        self.pids.append(int(self.wait_log(STARTED, len(self.pids)).group(1)))
+        return self.pids[-1]
+
+    def upgrade(self) -> int:
+        """The same, up to the time when it is ready."""
+        pid = self.usr2()
+        self.wait_log_of(pid, "Upgraded: the new workers are ready")
+        return pid
+
+    def wait_log(self, pattern: str, count: int = 1) -> re.Match[str]:
+        """As of a Server; also when its first master has ended."""
+
+        def look() -> re.Match[str] | None:
+            found = list(re.finditer(pattern, self.server.log))
+            return found[count - 1] if len(found) >= count else None
+
+        return poll(look, pattern)  # type: ignore[return-value]
+
+    def wait_log_of(self, pid: int, text: str) -> None:
+        self.wait_log(rf"\[{pid}\] \[\w+\] {text}")
+
+    def end(self, pid: int, signum: int = signal.SIGTERM) -> None:
+        os.kill(pid, signum)
+        poll(lambda: not alive(pid), f"master {pid} ends")
+
+    def close(self) -> None:
+        for master in reversed(self.pids):
+            for pid in [master, *children(master)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def masters(serve: Callable[..., Server]) -> Iterator[Callable[..., Masters]]:
+    """Like `serve`; also ends what the server became."""
+    made: list[Masters] = []
+
+    def start(*args: object, **options: object) -> Masters:
+        made.append(Masters(serve(*args, **options)))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize("keep_alive", [False, True], ids=["close", "keep-alive"])
+def test_twenty_upgrades_under_load_lose_no_request(
+    masters: Callable[..., Masters], worker_class: str, keep_alive: bool
+) -> None:
+    m = masters(APP, "-k", worker_class, "-w", "2")
+    with Load(m.server, keep_alive=keep_alive) as load:
+        for _ in range(20):
+            old = m.pids[-1]
+            m.upgrade()
+            m.end(old)
+    assert load.failures == []
+    # Each generation of masters has had its share.
+    assert {b"%d" % pid for pid in m.pids} >= set(load.bodies)
+    assert load.answered > 20
+    m.end(m.pids[-1])
+
+
+def test_the_new_master_serves_the_new_code(masters: Callable[..., Masters]) -> None:
+    m = masters("VERSION = b'1'\n" + APP.replace("str(os.getppid()).encode()", "VERSION"))
+    assert m.server.get().body == b"1"
+    source = (m.server.directory / "app.py").read_text()
+    (m.server.directory / "app.py").write_text(source.replace("b'1'", "b'number two'"))
+    m.upgrade()
+    m.end(m.server.pid)
+    assert m.server.get().body == b"number two"
+
+
+def test_the_pidfile_has_a_second_name_until_the_old_master_has_gone(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, "-p", "pid")
+    first, second = m.server.directory / "pid", m.server.directory / "pid.2"
+    new = m.upgrade()
+    assert (int(first.read_text()), int(second.read_text())) == (m.server.pid, new)
+    m.end(m.server.pid)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    poll(lambda: first.exists() and not second.exists(), "the pidfile has its name again")
+    assert int(first.read_text()) == new
+    m.end(new)
+    assert not first.exists()
+
+
+def test_the_death_of_the_old_master_promotes_the_new_one(masters: Callable[..., Masters]) -> None:
+    m = masters(APP, "-p", "pid")
+    new = m.upgrade()
+    m.end(m.server.pid, signal.SIGKILL)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    poll(lambda: not (m.server.directory / "pid.2").exists(), "the second pidfile goes")
+    assert int((m.server.directory / "pid").read_text()) == new
+    assert m.server.get().body == b"%d" % new
+
+
+def test_hup_beside_the_old_master_keeps_the_second_pidfile(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, "-p", "pid")
+    new = m.upgrade()
+    os.kill(new, signal.SIGHUP)
+    m.wait_log_of(new, r"Hang up: Master\.2")
+    m.wait_log_of(new, "Reloaded: ")
+    assert int((m.server.directory / "pid").read_text()) == m.server.pid
+    assert int((m.server.directory / "pid.2").read_text()) == new
+
+
+def test_a_socket_file_outlives_the_old_master_and_goes_with_the_new_one(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, bind=["unix:x.sock", "127.0.0.1:0"])
+    path = m.server.directory / "x.sock"
+    new = m.upgrade()
+    m.end(m.server.pid)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    with m.server.connect_unix("x.sock") as client:
+        client.send_request("GET")
+        assert client.response().body == b"%d" % new
+    m.end(new)
+    assert not path.exists()
+
+
+def test_a_socket_file_stays_when_the_new_master_goes_first(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, bind=["unix:x.sock", "127.0.0.1:0"])
+    m.end(m.upgrade())
+    m.server.wait_log(r"The new master \(pid:\d+\) exited with code 0, this one goes on")
+    assert (m.server.directory / "x.sock").is_socket()
+    assert m.server.stop() == 0
+    assert not (m.server.directory / "x.sock").exists()
+
+
+def test_a_bind_of_an_upgraded_server_can_be_changed_by_hup(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    (tmp_path / "conf.py").write_text("bind = ['127.0.0.1:0', 'unix:x.sock']")
+    m = masters(APP, "-c", "conf.py", bind=[])
+    new = m.upgrade()
+    m.end(m.server.pid)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    (tmp_path / "conf.py").write_text("bind = ['unix:y.sock', 'unix:x.sock']")
+    os.kill(new, signal.SIGHUP)
+    m.wait_log_of(new, "Reloaded: ")
+    for name in ("x.sock", "y.sock"):
+        with m.server.connect_unix(name) as client:
+            client.send_request("GET")
+            assert client.response().body == b"%d" % new
+    with pytest.raises(ConnectionRefusedError):
+        m.server.connect()
+
+
+def test_there_are_never_three_masters(masters: Callable[..., Masters]) -> None:
+    m = masters(APP)
+    new = m.upgrade()
+    os.kill(m.server.pid, signal.SIGUSR2)
+    m.wait_log_of(m.server.pid, r"USR2 signal ignored\. Child exists\.")
+    os.kill(new, signal.SIGUSR2)
+    m.wait_log_of(new, r"USR2 signal ignored\. Parent exists\.")
+    m.end(m.server.pid)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    m.upgrade()
+
+
+def test_winch_leaves_the_serving_to_the_new_master_until_hup_takes_it_back(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, "-w", "2")
+    new = m.upgrade()
+    m.server.send_signal(signal.SIGWINCH)
+    poll(lambda: children(m.server.pid) == [new], "the workers of the old master leave")
+    assert m.server.get().body == b"%d" % new
+    m.server.send_signal(signal.SIGHUP)
+    m.wait_log_of(m.server.pid, "Reloaded: ")
+    m.end(new, signal.SIGQUIT)
+    m.server.wait_workers(2)
+    assert m.server.get().body == b"%d" % m.server.pid
+
+
+def test_ttin_after_winch_brings_one_worker_back(masters: Callable[..., Masters]) -> None:
+    m = masters(APP, "-w", "2")
+    new = m.upgrade()
+    m.server.send_signal(signal.SIGWINCH)
+    poll(lambda: children(m.server.pid) == [new], "the workers of the old master leave")
+    m.server.send_signal(signal.SIGTTOU)
+    m.server.wait_log("Handling signal: ttou")
+    m.server.send_signal(signal.SIGTTIN)
+    poll(lambda: len(children(m.server.pid)) == 2, "one worker beside the new master")
+
+
+def test_winch_without_a_new_master_is_ignored(masters: Callable[..., Masters]) -> None:
+    m = masters(APP, "--log-level", "debug")
+    workers = m.server.wait_workers(1)
+    m.server.send_signal(signal.SIGWINCH)
+    m.server.wait_log("SIGWINCH ignored")
+    assert m.server.workers() == workers
+
+
+def test_the_old_master_works_again_when_the_new_one_dies(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, "-w", "2")
+    new = m.upgrade()
+    m.server.send_signal(signal.SIGWINCH)
+    poll(lambda: children(m.server.pid) == [new], "the workers of the old master leave")
+    os.kill(new, signal.SIGKILL)
+    m.server.wait_log(r"The new master \(pid:\d+\) was ended by signal 9 \(Killed\), this one")
+    m.server.wait_workers(2)
+    assert m.server.get().body == b"%d" % m.server.pid
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [("conf.py", "workers = 'many'", 1), ("app.py", "raise RuntimeError('broken')", 3)],
+    ids=["configuration", "application"],
+)
+def test_a_new_master_that_can_not_start_leaves_the_old_one_serving(
+    masters: Callable[..., Masters], tmp_path: Path, name: str, text: str, code: int
+) -> None:
+    (tmp_path / "conf.py").write_text("workers = 1")
+    m = masters(APP, "-c", "conf.py", "-p", "pid")
+    m.server.get()
+    good = (tmp_path / name).read_text()
+    (tmp_path / name).write_text(text)
+    failed = m.usr2()
+    m.server.wait_log(rf"The new master \(pid:{failed}\) exited with code {code}, this one goes on")
+    assert m.server.get().body == b"%d" % m.server.pid
+    assert int((tmp_path / "pid").read_text()) == m.server.pid
+    assert not (tmp_path / "pid.2").exists()
+    (tmp_path / name).write_text(good + "\n")
+    m.upgrade()
+
+
+def test_a_folder_that_is_gone_is_said_in_a_sentence(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    folder = tmp_path / "release"
+    folder.mkdir()
+    (folder / "app.py").write_text(APP)
+    command = ["sh", "-c", f'cd {folder} && exec "$0" "$@"', sys.executable, "-m", "cgunicorn"]
+    m = masters(None, command=command)
+    m.server.wait_workers(1)
+    m.server.get()
+    for path in folder.rglob("*.pyc"):
+        path.unlink()
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+    m.usr2()
+    m.server.wait_log(f"Can't start a new master: {folder}: No such file or directory")
+    m.server.wait_log("exited with code 1, this one goes on")
+    assert m.server.get().body == b"%d" % m.server.pid
+
+
+def test_the_new_master_starts_as_the_old_one_did(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "app.py").write_text(SURROUNDINGS_APP)
+    args = ("--chdir", "app", "-e", "A=2", "-e", "B=2")
+    m = masters(None, *args, env={"A": "1"})
+    before = m.server.get().body
+    new = m.upgrade()
+    m.end(m.server.pid)
+    assert m.server.get().body.replace(b"%d" % new, b"%d" % m.server.pid) == before
+
+
+def test_the_variables_of_raw_env_are_not_handed_on(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    (tmp_path / "conf.py").write_text("raw_env = ['A=2', 'B=2']")
+    m = masters(SURROUNDINGS_APP, "-c", "conf.py", env={"A": "1"})
+    assert b'"A": "2", "B": "2"' in m.server.get().body
+    (tmp_path / "conf.py").write_text("")
+    m.upgrade()
+    m.end(m.server.pid)
+    assert b'"A": "1", "B": null, "GUNICORN_FD": null' in m.server.get().body
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    folder = Path(f"/proc/{pid}/fd")
+    return {int(p.name): str(p.readlink()) for p in folder.iterdir()}
+
+
+def test_only_listeners_cross_the_exec(masters: Callable[..., Masters], tmp_path: Path) -> None:
+    args = ("--preload", "--access-logfile", "access.log", "--error-logfile", "error.log")
+    app = "KEPT = open(__file__)\n" + APP
+    m = masters(app, *args, bind=["127.0.0.1:0", "unix:x.sock"], wait=False)
+    error_log = tmp_path / "error.log"
+    poll(lambda: error_log.exists() and "Listening at" in error_log.read_text(), "it listens")
+    sockets = {t for t in descriptors(m.server.pid).values() if t.startswith("socket:")}
+    old = descriptors(m.server.pid)
+    m.server.send_signal(signal.SIGUSR2)
+    new = int(poll(lambda: re.search(STARTED, error_log.read_text()), "a new master").group(1))
+    m.pids.append(new)
+    poll(lambda: error_log.read_text().count("Listening at") == 2, "the new master listens")
+    now = descriptors(new)
+    assert len(sockets) == 2
+    assert {t for t in now.values() if t.startswith("socket:")} == sockets
+    # Of the old one's pipes, the life line of its workers above all, nothing is left over.
+    pipes = {t for t in old.values() if t.startswith("pipe:")} - {old.get(i) for i in range(3)}
+    assert pipes.isdisjoint(now.values())
+    assert len(now) <= len(old) + 1  # one to watch the old master
+
+
+LAUNCHERS = {
+    "gunicorn": "from gunicorn.app.wsgiapp import run; run()",
+    "cgunicorn": "import sys; from cgunicorn.cli import main; sys.exit(main())",
+}
+
+
+@pytest.mark.parametrize("old_name", LAUNCHERS)
+def test_gunicorn_and_cgunicorn_replace_each_other(
+    masters: Callable[..., Masters], tmp_path: Path, old_name: str
+) -> None:
+    pytest.importorskip("gunicorn")
+    new_name = next(name for name in LAUNCHERS if name != old_name)
+    launcher = tmp_path / "serve.py"
+    launcher.write_text(LAUNCHERS[old_name])
+    m = masters(APP, "-p", "pid", command=[sys.executable, str(launcher)])
+    poll(lambda: m.server.get().status == 200, "an answer of the old one")
+    launcher.write_text(LAUNCHERS[new_name])
+    m.server.send_signal(signal.SIGUSR2)
+    second = tmp_path / "pid.2"
+    poll(lambda: second.exists() and second.read_text().strip(), "the new master has a pidfile")
+    new = int(second.read_text())
+    m.pids.append(new)
+    m.wait_log_of(new, "Listening at")
+    m.end(m.server.pid)
+    assert m.server.get().body == b"%d" % new
+    poll(lambda: not second.exists(), "the pidfile has its name again")
+    assert int((tmp_path / "pid").read_text()) == new
