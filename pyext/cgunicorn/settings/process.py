@@ -38,8 +38,9 @@ ROWS = (
         LIST,
         ("127.0.0.1:8000",),
         "An address to listen at; may be repeated",
-        "HOST, HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH or fd://N. The environment variable PORT"
-        " makes the default 0.0.0.0:$PORT.",
+        "HOST, HOST:PORT, :PORT, [IPV6]:PORT, unix:PATH or fd://N; with uwsgi:// or http:// in"
+        " front only that protocol is taken, whatever `protocol` says. The environment variable"
+        " PORT makes the default 0.0.0.0:$PORT.",
         flags=("-b", "--bind"),
         meta="ADDRESS",
         env="PORT",
