@@ -15,9 +15,11 @@ INCLUDE_MATRIX = ROOT / "tests/lint/include_matrix.py"
 
 #: Library -> the libraries that it may call. The order is that of linking, upper layers first.
 MAY_CALL = {
-    "workers": ["arbiter", "http", "net", "base"],
+    "workers": ["arbiter", "http", "request", "net", "base"],
     "arbiter": ["net", "base"],
-    "http": ["base"],
+    "http": ["uwsgi", "request", "base"],
+    "uwsgi": ["request", "base"],
+    "request": ["base"],
     "net": ["base"],
     "base": [],
 }
