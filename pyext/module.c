@@ -14,6 +14,7 @@
 #include "server/arbiter/arbiter.h"
 #include "server/base/cidr.h"
 #include "server/base/log.h"
+#include "server/base/statsd.h"
 #include "server/base/title.h"
 #include "server/http/parser.h"
 #include "server/net/bind.h"
@@ -26,11 +27,14 @@ enum { SENTENCE_MAX = 512 };
 static int open_logs(const struct cg_settings *settings) {
     const char *path = NULL;
     int rc = cg_log_open(settings->errorlog, settings->accesslog, settings->loglevel, &path);
-    if (rc == 0)
-        return 0;
-    errno = -rc;
-    PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
-    return -1;
+    if (rc < 0) {
+        errno = -rc;
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+        return -1;
+    }
+    cg_host_flush();
+    cg_arbiter_open_outputs(settings);
+    return 0;
 }
 
 /* Signals are the main thread's in Python, and fork keeps the calling thread only. 0 or -1. */
@@ -172,6 +176,14 @@ static PyObject *module_set_title(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *module_statsd_send(PyObject *module, PyObject *args) {
+    const char *metric;
+    if (!PyArg_ParseTuple(args, "s:statsd_send", &metric))
+        return NULL;
+    cg_statsd_send(metric);
+    Py_RETURN_NONE;
+}
+
 static int add_constants(PyObject *module, const struct cg_state *state) {
     const struct {
         const char *name;
@@ -233,6 +245,8 @@ static PyMethodDef module_methods[] = {
      " level on, and of the access log, go to emit(kind, level, text)."},
     {"log_pump", module_log_pump, METH_NOARGS,
      "log_pump(): calls emit in this thread alone, until the server ends."},
+    {"statsd_send", module_statsd_send, METH_VARARGS,
+     "statsd_send(metric, /): NAME:VALUE|TYPE, when statsd is wanted."},
     {"log_write", module_log_write, METH_VARARGS,
      "log_write(access, text, /): whole lines into the access log or else the error log."},
     {0},

@@ -314,6 +314,7 @@ static const struct cg_io client_io = {
     .client_gone = io_client_gone,
     .report = cg_core_report,
     .access = io_access,
+    .measure = cg_core_measure,
 };
 
 int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t) {

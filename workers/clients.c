@@ -382,6 +382,7 @@ static const struct cg_io client_io = {
     .client_gone = io_client_gone,
     .report = cg_core_report,
     .access = cg_core_access,
+    .measure = cg_core_measure,
 };
 
 int cg_clients_init(struct cg_clients *s, struct cg_worker *w, struct cg_waitset *waits) {

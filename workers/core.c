@@ -4,13 +4,16 @@
  */
 #include "workers/core.h"
 
+#include "server/base/statsd.h"
 #include "server/http/access.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 int cg_core_init(struct cg_http *http, const struct cg_worker *w, const struct cg_io *io,
                  void *io_ctx) {
     int rc = cg_http_init(http, w->settings, w->app, w->app_ctx, io, io_ctx);
+    http->measures = cg_statsd_enabled();
     if (rc < 0 || !cg_log_access_enabled())
         return rc;
     const char *format = w->settings->access_log_format;
@@ -33,4 +36,13 @@ void cg_core_report(void *io, struct cg_conn *conn, enum cg_log_level level, con
 void cg_core_access(void *io, struct cg_slice line) {
     (void)io;
     cg_log_access(line);
+}
+
+void cg_core_measure(void *io, int status, uint64_t took_us) {
+    char name[64];
+    (void)io;
+    cg_statsd_time("gunicorn.request.duration", took_us);
+    cg_statsd_count("gunicorn.requests", 1);
+    snprintf(name, sizeof(name), "gunicorn.request.status.%d", status);
+    cg_statsd_count(name, 1);
 }

@@ -127,30 +127,38 @@ class Logger:
         self._set_syslog_handler(self.access_log, cfg, self.syslog_fmt, "access")
         configure_logging(cfg)
 
-    # The level methods.
+    # The level methods. With statsd they send what `extra` says as a metric, and count.
 
     def critical(self, msg: object, *args: object, **kwargs: Any) -> None:
         self.error_log.critical(msg, *args, **kwargs)
+        _count("critical")
 
     def error(self, msg: object, *args: object, **kwargs: Any) -> None:
         self.error_log.error(msg, *args, **kwargs)
+        _count("error")
 
     def warning(self, msg: object, *args: object, **kwargs: Any) -> None:
         self.error_log.warning(msg, *args, **kwargs)
+        _count("warning")
 
     def info(self, msg: object, *args: object, **kwargs: Any) -> None:
-        self.error_log.info(msg, *args, **kwargs)
+        self.log(logging.INFO, msg, *args, **kwargs)
 
     def debug(self, msg: object, *args: object, **kwargs: Any) -> None:
-        self.error_log.debug(msg, *args, **kwargs)
+        self.log(logging.DEBUG, msg, *args, **kwargs)
 
     def exception(self, msg: object, *args: object, **kwargs: Any) -> None:
         self.error_log.exception(msg, *args, **kwargs)
+        _count("exception")
 
     def log(self, lvl: int | str, msg: object, *args: object, **kwargs: Any) -> None:
+        """extra={"metric": NAME, "value": VALUE, "mtype": "gauge", "counter", "histogram" or
+        "timer"} is sent to statsd; without a message it is no line."""
         if isinstance(lvl, str):
             lvl = self.LOG_LEVELS.get(lvl.lower(), logging.INFO)
-        self.error_log.log(lvl, msg, *args, **kwargs)
+        is_metric = _send_metric(kwargs.get("extra") or {})
+        if msg or not is_metric:
+            self.error_log.log(lvl, msg, *args, **kwargs)
 
     # The access log.
 
@@ -281,6 +289,23 @@ class Logger:
             return logging.StreamHandler(stream)
         Path(output).absolute().parent.mkdir(parents=True, exist_ok=True)
         return logging.FileHandler(output)
+
+
+#: mtype -> how a metric of this type ends.
+_METRIC_TYPES = {"gauge": "g", "counter": "c|@1.0", "histogram": "h", "timer": "ms"}
+
+
+def _count(level: str) -> None:
+    _cgunicorn.statsd_send(f"gunicorn.log.{level}:1|c|@1.0")
+
+
+def _send_metric(extra: Mapping[str, Any]) -> bool:
+    name, value = extra.get("metric"), extra.get("value")
+    ending = _METRIC_TYPES.get(extra.get("mtype", ""))
+    if not name or value is None or not ending:
+        return False
+    _cgunicorn.statsd_send(f"{name}:{value}|{ending}")
+    return True
 
 
 def _items(headers: Any) -> Iterable[tuple[str, Any]]:

@@ -99,6 +99,13 @@ class Relay:
             self._logger.reopen_files()
         else:
             message = text.decode("utf-8", "backslashreplace").rstrip("\n")
+            self._error(level, message)
+
+    def _error(self, level: int, message: str) -> None:
+        """Past our own methods, which would count for statsd what C has counted."""
+        if self._own_levels:
+            self._logger.error_log.log(level, message)
+        else:
             getattr(self._logger, logging.getLevelName(level).lower())(message)
 
     def _access(self, atoms: dict[str, Any]) -> None:

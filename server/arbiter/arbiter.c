@@ -15,6 +15,7 @@
 #include "server/base/clock.h"
 #include "server/base/fd.h"
 #include "server/base/log.h"
+#include "server/base/statsd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -34,6 +35,7 @@ struct arbiter {
     struct cg_reload reload;
     struct cg_upgrade upgrade;
     struct cg_pidfile pidfile;
+    size_t told_workers_n; /* to statsd */
     enum stop stop;
     int exit_code;
     const char *reason; /* why it stops, when nobody asked; static */
@@ -311,6 +313,15 @@ static bool turn_upgrade(struct arbiter *a, int *ret_exit_code) {
     return cg_upgrade_turn(&a->upgrade, &a->pool, ret_exit_code);
 }
 
+static void tell_workers(struct arbiter *a) {
+    size_t workers_n = 0;
+    for (const struct cg_list *n = a->pool.procs.next; n != &a->pool.procs; n = n->next)
+        workers_n++;
+    if (workers_n != a->told_workers_n)
+        cg_statsd_gauge("gunicorn.workers", workers_n);
+    a->told_workers_n = workers_n;
+}
+
 /* True in a child whose worker_main has returned *ret_exit_code. */
 static bool serve(struct arbiter *a, int *ret_exit_code) {
     for (;;) {
@@ -326,6 +337,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
         if (cg_pool_match(&a->pool, cg_clock_us(), ret_exit_code))
             return true;
         obey_host(a);
+        tell_workers(a);
         if (a->stop != STOP_NO && cg_list_empty(&a->pool.procs))
             return false;
         uint64_t due_us = cg_pool_next_us(&a->pool, now_us);
@@ -376,4 +388,14 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
         result.exit_code = say_goodbye(&a.pool, result.exit_code);
     cg_upgrade_done(&a.upgrade);
     return result;
+}
+
+void cg_arbiter_open_outputs(const struct cg_settings *settings) {
+    int rc = settings->capture_output ? cg_log_capture_output() : 0;
+    if (rc < 0)
+        cg_log(CG_LOG_ERROR, "Can't capture the application's output: %s", strerror(-rc));
+    rc = cg_statsd_open(settings->statsd_host, settings->statsd_prefix, settings->dogstatsd_tags);
+    if (rc < 0)
+        cg_log(CG_LOG_WARNING, "No metrics, statsd at %s can't be used: %s", settings->statsd_host,
+               rc == -ENXIO ? "its name can't be resolved" : strerror(-rc));
 }

@@ -23,4 +23,8 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
                                         const struct cg_runtime *runtime, void *rt,
                                         cg_worker_main_fn worker_main, void *ctx);
 
+/* What goes with the logs of these settings, once those are open: the capture of what the
+ * application prints, and metrics. Failures are logged, they are no reason not to serve. */
+void cg_arbiter_open_outputs(const struct cg_settings *settings);
+
 #endif

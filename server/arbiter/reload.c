@@ -5,6 +5,7 @@
  */
 #include "server/arbiter/reload.h"
 
+#include "server/arbiter/arbiter.h"
 #include "server/arbiter/listening.h"
 #include "server/arbiter/moments.h"
 #include "server/base/clock.h"
@@ -20,6 +21,7 @@ static void open_logs(const struct cg_settings *settings) {
     if (rc < 0)
         cg_log(CG_LOG_ERROR, "Can't open the log %s, the old logs stay in use: %s", path,
                strerror(-rc));
+    cg_arbiter_open_outputs(settings);
 }
 
 static void fail(const struct cg_pool *p, const char *why) {

@@ -18,6 +18,7 @@
 #include "server/base/assert.h"
 #include "server/base/clock.h"
 #include "server/base/fd.h"
+#include "server/base/statsd.h"
 #include "server/base/path.h"
 
 #include <errno.h>
@@ -302,7 +303,19 @@ static void blank_controls(char *at, size_t len) {
     }
 }
 
+/* What statsd is told about lines of the server's own, whatever the level that is logged. */
+static void count(enum cg_log_level level, bool is_exception) {
+    static const char *const names[] = {
+        [CG_LOG_WARNING] = "gunicorn.log.warning",
+        [CG_LOG_ERROR] = "gunicorn.log.error",
+        [CG_LOG_CRITICAL] = "gunicorn.log.critical",
+    };
+    if (level >= CG_LOG_WARNING)
+        cg_statsd_count(is_exception ? "gunicorn.log.exception" : names[level], 1);
+}
+
 void cg_log(enum cg_log_level level, const char *format, ...) {
+    count(level, false);
     if (!cg_log_enabled(level))
         return;
     char line[LINE_MAX_BYTES];
@@ -328,6 +341,7 @@ void cg_log(enum cg_log_level level, const char *format, ...) {
 }
 
 void cg_log_text(enum cg_log_level level, struct cg_slice text) {
+    count(level, level == CG_LOG_ERROR);
     if (!cg_log_enabled(level))
         return;
     if (taker.takes_errors) {

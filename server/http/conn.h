@@ -93,6 +93,8 @@ struct cg_io {
     void (*report)(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text);
     /* A finished exchange, when an access log is wanted: one line, without newline. */
     void (*access)(void *io, struct cg_slice line);
+    /* The same, when metrics are wanted. */
+    void (*measure)(void *io, int status, uint64_t took_us);
 };
 
 /* The surroundings of all connections of one worker (or of one test). Embedded: init/done. Used by
@@ -104,6 +106,7 @@ struct cg_http {
     const struct cg_io *io;
     void *io_ctx;
     struct cg_access *access; /* NULL = no access log; owned by the creator */
+    bool measures;            /* metrics are wanted */
     uint64_t now_us;          /* monotonic; cg_http_tick() sets it */
     time_t wall_s;            /* for Date and log stamps; cg_http_tick() sets it */
     _Atomic bool draining;    /* finishing: answer Connection: close; any thread may set it */

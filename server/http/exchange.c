@@ -171,6 +171,9 @@ void cg_exchange_log(struct cg_conn *c) {
     if (!c->line_owed)
         return;
     c->line_owed = false;
+    if (http->measures)
+        http->io->measure(http->io_ctx, cg_exchange_status(&c->exchange),
+                          http->now_us - c->exchange.begun_us);
     if (!http->access)
         return;
     c->scratch.len = 0;

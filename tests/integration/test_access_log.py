@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -195,3 +196,15 @@ def test_refused_request_has_its_line(serve: Serve, worker_class: str) -> None:
     server.raw(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n")
     line = json_lines(server, 1)[0]
     assert (line["status"], line["aborted"], line["queue_time"]) == (413, False, None)
+
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def test_documentation_has_every_atom_and_every_member() -> None:
+    text = (TOP / "docs/logging.md").read_text()
+    shown = set(re.findall(r"`%\((\w|\{\w+\}x)\)s`", text))
+    table = (TOP / "server/http/access_atom.def").read_text()
+    assert shown == {a for a in re.findall(r'CG_ATOM\("(.*?)"', table) if not a.endswith("e")}
+    members = (TOP / "server/http/access_json.def").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", text, re.M) == re.findall(r'JSON\("(\w+)"', members)

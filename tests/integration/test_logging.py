@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, poll, run_command
+from harness import PATIENCE, Server, poll, run_command
 
 Serve = Callable[..., Server]
 
@@ -299,3 +300,62 @@ def app(environ, start_response):
     server.get("/two")
     assert log.read_text() == "/two\n"
     assert (server.directory / "mine.log.1").read_text() == "/one\n"
+
+
+def test_capture_output_sends_prints_to_the_error_log(serve: Serve, worker_class: str) -> None:
+    app = """
+import os, sys
+def app(environ, start_response):
+    print("printed", environ["PATH_INFO"], flush=True)
+    os.system("echo from a child >&2")
+    start_response("204 No Content", [])
+    return []
+"""
+    server = serve(
+        app, "-k", worker_class, "--capture-output", "--error-logfile", "error", wait=False
+    )
+    server.wait_listening_in(server.directory / "error")
+    server.get("/one")
+    (server.directory / "error").rename(server.directory / "old")
+    server.send_signal(signal.SIGUSR1)
+    poll((server.directory / "error").exists, "the file is there again")
+    poll(lambda: server.get("/two") and "/two" in (server.directory / "error").read_text(), "two")
+    assert "printed /one\nfrom a child\n" in (server.directory / "old").read_text()
+    assert server.log == ""
+
+
+@pytest.mark.parametrize("kind", ["udp", "dgram", "stream"])
+def test_syslog_lines_begin_with_the_programs_name(
+    serve: Serve, worker_class: str, tmp_path: Path, kind: str
+) -> None:
+    family = socket.AF_INET if kind == "udp" else socket.AF_UNIX
+    word = socket.SOCK_STREAM if kind == "stream" else socket.SOCK_DGRAM
+    with socket.socket(family, word) as sock:
+        sock.settimeout(PATIENCE)
+        sock.bind(("127.0.0.1", 0) if kind == "udp" else str(tmp_path / "syslog"))
+        if kind == "stream":
+            sock.listen()
+        to = f"udp://127.0.0.1:{sock.getsockname()[1]}" if kind == "udp" else ""
+        server = serve(
+            APP,
+            *("-k", worker_class, "--log-syslog", "--log-syslog-prefix", "shop"),
+            *("--log-syslog-to", to or f"unix://{tmp_path}/syslog#{kind}"),
+            *("--log-syslog-facility", "local3"),
+        )
+        # Each logger has a connection of its own.
+        sources = [sock.accept()[0], sock.accept()[0]] if kind == "stream" else [sock, sock]
+        server.get("/x")
+        for source, line in zip(
+            sources,
+            (
+                r"<158>gunicorn\.shop\.error: \[\d+\] Booting worker",
+                r"<158>gunicorn\.shop\.access: \[\d+\] 127\.0\.0\.1 - - .* \"GET /x HTTP",
+            ),
+        ):
+            source.settimeout(PATIENCE)
+            text = ""
+            while not re.search(line, text):
+                text += source.recv(65536).decode()
+        for source in sources:
+            source.close()
+    assert "Booting worker" in server.log

@@ -178,6 +178,59 @@ CG_TEST(lines_written_as_they_are_stand_behind_those_that_wait) {
     check_file("error", CG_SLICE("as it is\n"));
 }
 
+static char taken[256];
+
+static void take(void *ctx, enum cg_log_file file, enum cg_log_level level, struct cg_slice text) {
+    snprintf(taken, sizeof(taken), "%s %d %d %.*s", (const char *)ctx, (int)file, (int)level,
+             (int)text.len, text.at);
+}
+
+CG_TEST(a_taker_gets_lines_in_the_place_of_the_file) {
+    struct cg_log_taker errors = {
+        .takes_errors = true, .lowest = CG_LOG_DEBUG, .take = take, .ctx = "ctx"};
+    open_logs("critical");
+    cg_log_divert(&errors);
+    cg_log(CG_LOG_DEBUG, "a\nb");
+    CG_CHECK_SLICE(cg_slice_str(taken), "ctx 0 0 a?b");
+    cg_log_text(CG_LOG_ERROR, CG_SLICE("two\nlines"));
+    CG_CHECK_SLICE(cg_slice_str(taken), "ctx 0 3 two\nlines");
+    CG_CHECK(!cg_log_access_diverted());
+    cg_log_access(CG_SLICE("the file's"));
+    cg_log_flush();
+    check_file("access", CG_SLICE("the file's\n"));
+    struct cg_log_taker access = {.takes_access = true, .take = take, .ctx = "ctx"};
+    cg_log_divert(&access);
+    CG_CHECK(cg_log_access_diverted());
+    cg_log_access(CG_SLICE("line"));
+    CG_CHECK_SLICE(cg_slice_str(taken), "ctx 1 1 line");
+    check_file("error", CG_SLICE(""));
+    cg_log_divert(NULL);
+}
+
+CG_TEST(captured_output_follows_the_error_log) {
+    open_logs("info");
+    CG_CHECK_INT(cg_log_capture_output(), 0);
+    CG_CHECK_INT(write(STDOUT_FILENO, "one", 3), 3);
+    CG_CHECK_INT(rename("error", "old"), 0);
+    CG_CHECK_INT(cg_log_reopen(), 0);
+    CG_CHECK_INT(write(STDERR_FILENO, "two", 3), 3);
+    check_file("old", CG_SLICE("one"));
+    check_file("error", CG_SLICE("two"));
+}
+
+CG_TEST(log_files_belong_to_whom_they_are_given) {
+    struct stat status;
+    uid_t uid = geteuid() == 0 ? 12345 : geteuid();
+    open_logs("info");
+    CG_CHECK_INT(cg_log_own(uid, getegid()), 0);
+    CG_CHECK_INT(stat("access", &status), 0);
+    CG_CHECK_INT(status.st_uid, uid);
+    CG_CHECK_INT(rename("error", "old"), 0);
+    CG_CHECK_INT(cg_log_reopen(), 0);
+    CG_CHECK_INT(stat("error", &status), 0);
+    CG_CHECK_INT(status.st_uid, uid);
+}
+
 CG_TEST(full_buffer_flushes_itself) {
     enum { LINE = 1000, LINES = 500 };
     char line[LINE];
