@@ -324,10 +324,17 @@ def test_malformed_chunked_body_is_refused(count: Server, case: str) -> None:
     check_refused(count, head + BAD_CHUNKS[case], 400)
 
 
-@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00", b"\xff\xfe\xfd", b"\0"])
+@pytest.mark.parametrize("data", [b"\x16\x03\x01\x02\x00\x01\x00", b"\xff\xfe\xfd", b"\1"])
 def test_binary_noise_is_refused_at_once(count: Server, data: bytes) -> None:
     with count.connect() as client:
         client.send(data)
+        assert client.response().status == 400
+
+
+def test_nul_is_refused_at_once_where_only_http_is_spoken(serve: Serve, worker_class: str) -> None:
+    """Elsewhere it may begin a packet of the uwsgi protocol."""
+    with serve(COUNT, "-k", worker_class, "--protocol", "http").connect() as client:
+        client.send(b"\0")
         assert client.response().status == 400
 
 
