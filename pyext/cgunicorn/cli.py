@@ -20,7 +20,7 @@ from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.reexec import take_inherited
 from cgunicorn.runtime import Runtime
 from cgunicorn.settings import SECTIONS, SETTINGS, Setting
-from cgunicorn.settings.kinds import BOOL, INT, LIST, MODE
+from cgunicorn.settings.kinds import BOOL, INT, INT_OR_AUTO, LIST, MODE
 
 #: The first that is set counts, the other is ignored.
 ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
@@ -229,14 +229,14 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
 
 
 def _argument_type(setting: Setting) -> Callable[[str], object]:
-    if setting.kind not in (INT, MODE):
+    if setting.kind not in (INT, INT_OR_AUTO, MODE):
         return str
 
     def parse(text: str) -> object:
         try:
             return setting.kind.check(text)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not an integer") from None
+            raise argparse.ArgumentTypeError(f"{text!r} is not {setting.kind.valid}") from None
 
     return parse
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from cgunicorn import _cgunicorn, config_file
+from cgunicorn import _cgunicorn, config_file, cpus
 from cgunicorn.errors import ConfigError
 from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
 
@@ -216,6 +216,8 @@ def _refuse(name: str, value: object, place: str, why: ValueError) -> NoReturn:
 
 def _follow_others(values: dict[str, Any], app_spec: str) -> None:
     """What was not said, but follows from something else that was."""
+    if values["workers"] == "auto":
+        values["workers"] = min(cpus.usable(), SETTINGS["workers"].most)
     if values["worker_class"] == "sync" and values["threads"] > 1:
         values["worker_class"] = "gthread"
     if values["keepalive"] is None and values["worker_class"] != "sync":

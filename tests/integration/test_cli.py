@@ -134,7 +134,7 @@ def test_mistake_is_one_line_and_exit_code_1(folder: Path, args: list[str], sent
     ("name", "flags", "value", "reason"),
     [
         ("chdir", "--chdir", "'nowhere'", "can't chdir to 'nowhere'."),
-        ("workers", "-w/--workers", "1001", "it must be an integer from 0 to 1000."),
+        ("workers", "-w/--workers", "1001", "it must be an integer from 0 to 1000 or 'auto'."),
         (
             "worker_class",
             "-k/--worker-class",
@@ -158,9 +158,13 @@ def test_wrong_value_is_one_line_and_exit_code_1(
     [
         (["--nope"], {}, "unrecognized arguments: --nope"),
         (["app:app", "other:app"], {}, "unrecognized arguments: other:app"),
-        (["-w", "many"], {}, "argument -w/--workers: 'many' is not an integer"),
+        (["-w", "many"], {}, "argument -w/--workers: 'many' is not an integer or 'auto'"),
         (["--worker"], {}, "ambiguous option: --worker could match --workers"),
-        ([], {"GUNICORN_CMD_ARGS": "-w x"}, "'x' is not an integer (in GUNICORN_CMD_ARGS)"),
+        (
+            [],
+            {"GUNICORN_CMD_ARGS": "-w x"},
+            "'x' is not an integer or 'auto' (in GUNICORN_CMD_ARGS)",
+        ),
     ],
 )
 def test_wrong_command_line_is_exit_code_2(

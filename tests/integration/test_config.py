@@ -131,7 +131,8 @@ def test_refusal_names_setting_value_source_and_what_is_valid(
 ) -> None:
     told = refusal(*argv, **environ).replace("'1001'", "1001")
     assert told == (
-        f"Invalid value for workers: 1001 (from {source}): it must be an integer from 0 to 1000."
+        f"Invalid value for workers: 1001 (from {source}):"
+        " it must be an integer from 0 to 1000 or 'auto'."
     )
 
 

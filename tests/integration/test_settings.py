@@ -97,6 +97,8 @@ def test_row_is_sound(row: Setting) -> None:
         ("workers", " 010 ", 10),
         ("workers", "0x10", 16),
         ("workers", True, 1),
+        ("workers", "auto", "auto"),
+        ("workers", " AUTO ", "auto"),
         ("umask", "0022", 0o22),
         ("umask", "0o22", 0o22),
         ("umask", "18", 18),
@@ -132,9 +134,13 @@ def test_value_is_accepted(name: str, given: object, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "given", "sentence"),
     [
-        ("workers", -1, "Value must be positive: -1; it must be an integer from 0 to 1000."),
-        ("workers", 1001, "it must be an integer from 0 to 1000."),
-        ("workers", "many", "it must be an integer from 0 to 1000."),
+        (
+            "workers",
+            -1,
+            "Value must be positive: -1; it must be an integer from 0 to 1000 or 'auto'.",
+        ),
+        ("workers", 1001, "it must be an integer from 0 to 1000 or 'auto'."),
+        ("workers", "many", "it must be an integer from 0 to 1000 or 'auto'."),
         ("timeout", 0.5, "it must be an integer from 0 to 2147483647, in seconds."),
         ("timeout", 2**70, "it must be an integer from 0 to 2147483647, in seconds."),
         ("limit_request_body", 2**63, f"it must be an integer from 0 to {2**63 - 1}, in bytes."),

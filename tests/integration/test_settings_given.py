@@ -24,6 +24,7 @@ from cgunicorn.settings.kinds import (
     FIELDS,
     GROUP,
     INT,
+    INT_OR_AUTO,
     LIST,
     MODE,
     PROXY_MODE,
@@ -71,6 +72,7 @@ BY_NAME = {
 }
 
 BY_KIND = {
+    INT_OR_AUTO: Example("7", "7", 7),
     MODE: Example("0o22", "022", 0o22),
     STR: _text("a text"),
     LIST: _list("one", "two words"),
@@ -88,6 +90,7 @@ BY_KIND = {
 #: What no setting of the kind can be.
 WRONG = {
     INT: "'many'",
+    INT_OR_AUTO: "'many'",
     MODE: "'09'",
     BOOL: "'perhaps'",
     STR: "5",
@@ -205,7 +208,7 @@ def test_setting_without_effect_draws_one_warning(row: Setting, folder: Path) ->
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("workers", "many", "it must be an integer from 0 to 1000."),
+        ("workers", "many", "it must be an integer from 0 to 1000 or 'auto'."),
         ("bind", "'a", "it can't be split into items: No closing quotation."),
         ("preload_app", "perhaps", "it must be True or False."),
         ("secure_scheme_headers", "{", "it is no JSON: "),

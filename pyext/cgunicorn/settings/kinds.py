@@ -52,6 +52,12 @@ def _to_int(value: object, parse: Callable[[str], int] = _parse_int) -> int:
         raise ValueError from None
 
 
+def _to_int_or_auto(value: object) -> int | str:
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    return _to_int(value)
+
+
 def _to_mode(value: object) -> int:
     return _to_int(value, _parse_mode)
 
@@ -206,6 +212,7 @@ _WORDS = "items separated by blanks, quoted as in a shell"
 _JSON = "a JSON object"
 
 INT = Kind("int", "INT", "an integer", _to_int)
+INT_OR_AUTO = Kind("int", "INT|auto", "an integer or 'auto'", _to_int_or_auto)
 MODE = Kind("int", "INT", "an integer", _to_mode)
 USER = Kind("int", "USER", "the name or the number of a user", _to_user)
 GROUP = Kind("int", "GROUP", "the name or the number of a group", _to_group)

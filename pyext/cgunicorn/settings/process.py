@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from cgunicorn.settings.checks import check_binds, check_worker_class
-from cgunicorn.settings.kinds import CLASS, INT, LIST, STR
+from cgunicorn.settings.kinds import CLASS, INT, INT_OR_AUTO, LIST, STR
 from cgunicorn.settings.row import CONFIG_FILE, SERVER_SOCKET, WORKER_PROCESSES, Setting
 
 ROWS = (
@@ -59,15 +59,18 @@ ROWS = (
     Setting(
         "workers",
         WORKER_PROCESSES,
-        INT,
+        INT_OR_AUTO,
         1,
-        "The number of worker processes",
+        "The number of worker processes; auto: one for each CPU",
         "Two to four for each core is a good start. The environment variable WEB_CONCURRENCY sets"
-        " the default. With 0 only the master runs, until TTIN asks for workers.",
+        " the default. With 0 only the master runs, until TTIN asks for workers. `auto` counts the"
+        " CPUs that this process may use: those in its affinity mask, or as many as the CPU quota"
+        " of its control group comes to, rounded up, if that is less. So a container gets what it"
+        " was given, not what the machine has. They are counted again at each reload.",
         flags=("-w", "--workers"),
         env="WEB_CONCURRENCY",
         most=1000,
-        unlike="There is no upper limit.",
+        unlike="There is no upper limit, and no `auto`.",
     ),
     Setting(
         "worker_class",

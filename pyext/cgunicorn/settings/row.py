@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cgunicorn import _cgunicorn
-from cgunicorn.settings.kinds import INT, INT_MAX, MODE, Kind
+from cgunicorn.settings.kinds import INT, INT_MAX, INT_OR_AUTO, MODE, Kind
 
 CONFIG_FILE = "Config File"
 SERVER_SOCKET = "Server Socket"
@@ -107,9 +107,10 @@ class Setting:
             return "one of " + ", ".join(self.choices)
         if self.kind is MODE:
             return f"an integer from {self.least:#o} to {self.most:#o}"
-        if self.kind is INT:
+        if self.kind in (INT, INT_OR_AUTO):
             unit = f", in {self.unit}" if self.unit else ""
-            return f"an integer from {self.least} to {self.most}{unit}"
+            span = f"an integer from {self.least} to {self.most}{unit}"
+            return self.kind.valid.replace("an integer", span)
         return self.kind.valid
 
     def accept(self, value: object) -> Any:
