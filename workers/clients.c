@@ -36,7 +36,6 @@ struct client {
     struct cg_list all, place; /* place: in idle, in ready, or nowhere */
     int events;                /* what the wait set watches; 0 = not registered */
     bool readable;             /* receiving is worth a try */
-    bool served;               /* has had a request */
 };
 
 static bool leaving_now(const struct cg_clients *s) {
@@ -65,18 +64,17 @@ static void end_request(struct cg_clients *s) {
     s->in_request = false;
 }
 
-static void begin_request(struct cg_clients *s, struct client *c, const struct cg_exchange *ex) {
+static void begin_request(struct cg_clients *s, const struct cg_exchange *ex) {
     end_request(s);
     cg_worker_begin_request(s->worker, ex, s->http.now_us);
     s->in_request = true;
-    c->served = true;
     s->http.draining = s->worker->stop != CG_STOP_NO;
 }
 
 static void run_app(struct cg_clients *s, struct client *c) {
     const struct cg_exchange *ex = cg_conn_exchange(c->conn);
     if (!ex->response.started && !cg_conn_in_app(c->conn))
-        begin_request(s, c, ex);
+        begin_request(s, ex);
     cg_log_flush(); /* nothing finished is lost if the application takes the process down */
     cg_worker_enter_app(s->worker);
     cg_conn_run(c->conn);
@@ -214,10 +212,6 @@ static int schedule(struct cg_clients *s, struct client *c) {
 
 static void park(struct cg_clients *s, struct client *c) {
     bool idle = cg_conn_idle(c->conn);
-    if (idle && c->served && s->http.draining) {
-        client_free(s, c);
-        return;
-    }
     int rc = watch(s, c);
     if (rc == 0)
         rc = schedule(s, c);
@@ -252,19 +246,13 @@ static void pump(struct cg_clients *s, struct client *c) {
         park(s, c);
 }
 
-/* Pumps each client that is in the list now once, also when it comes back to the list. */
-static void pump_list(struct cg_clients *s, struct cg_list *list, bool served_only) {
-    struct cg_list *last = list->prev;
-    for (struct cg_list *node = list->next, *next; node != list; node = next) {
-        next = node == last ? list : node->next;
-        struct client *c = CG_LIST_ENTRY(node, struct client, place);
-        if (!served_only || c->served)
-            pump(s, c);
-    }
-}
-
+/* Each that is in the list now, once, also when it comes back to the list. */
 void cg_clients_serve_ready(struct cg_clients *s) {
-    pump_list(s, &s->ready, false);
+    struct cg_list *last = s->ready.prev;
+    for (struct cg_list *node = s->ready.next, *next; node != &s->ready; node = next) {
+        next = node == last ? &s->ready : node->next;
+        pump(s, CG_LIST_ENTRY(node, struct client, place));
+    }
 }
 
 void cg_clients_event(struct cg_clients *s, struct cg_source *source, int events) {
@@ -344,9 +332,6 @@ void cg_clients_admit_later(struct cg_clients *s, int fd, const struct cg_endpoi
 
 void cg_clients_drain(struct cg_clients *s) {
     s->http.draining = true;
-    for (struct cg_list *node = s->idle.next; node != &s->idle; node = node->next)
-        CG_LIST_ENTRY(node, struct client, place)->readable = true;
-    pump_list(s, &s->idle, true);
 }
 
 void cg_clients_close_idle(struct cg_clients *s) {

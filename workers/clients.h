@@ -63,10 +63,9 @@ void cg_clients_expire(struct cg_clients *s);
 /* When cg_clients_expire() is due, UINT64_MAX for never. It may find nothing to do. */
 uint64_t cg_clients_expire_us(const struct cg_clients *s);
 
-/* The worker stops: responses say close from now on, and who is idle between two requests goes,
- * unless the next one is there already. Who has only just connected and not spoken yet stays. */
+/* The worker stops: responses say close from now on. */
 void cg_clients_drain(struct cg_clients *s);
-/* Those who have still not spoken go. */
+/* Those go who have not begun a request. */
 void cg_clients_close_idle(struct cg_clients *s);
 
 #endif

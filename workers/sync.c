@@ -21,7 +21,8 @@ enum {
     EVENTS_MAX = 64,
     /* No descriptor or no memory for a new client: how long to leave it in the queue. */
     ACCEPT_PAUSE_US = 200 * 1000,
-    /* How long a client that has connected, but not spoken, is waited for when the worker stops. */
+    /* How long idle clients are waited for when the worker stops: those who have just connected,
+     * and those who are kept alive, whose next request may be on its way. */
     STOP_SILENT_US = 500 * 1000,
 };
 
@@ -44,7 +45,7 @@ struct sync {
     bool accept_failed;      /* and it has been logged */
     bool stopping;
     bool released;            /* stopping, and the listeners' queues are no longer ours */
-    uint64_t silent_until_us; /* UINT64_MAX: they have been closed */
+    uint64_t silent_until_us; /* stopping: from then on, idle clients are closed */
 };
 
 static bool may_accept(const struct sync *s, const struct listener *l) {
@@ -115,16 +116,19 @@ static void accept_ready(struct sync *s) {
 }
 
 /* A graceful stop, once. Only who waits already is served, so that new clients cannot keep us. The
- * queue of a unix socket cannot be measured, but grows no more: its file is gone. */
+ * queue of a unix socket cannot be measured, but grows no more: its file is gone. From a queue that
+ * is left to others we take one: we may have been the one whom its connection woke. */
 static void begin_stop(struct sync *s) {
     s->stopping = true;
     set_listening(s, false);
     for (size_t i = 0; i < s->listeners_n; i++) {
         struct listener *l = &s->listeners[i];
-        l->waiting_n = cg_listener_waiting(l->of, s->worker->settings->backlog);
+        l->waiting_n = s->worker->stop_takes_queue
+                           ? cg_listener_waiting(l->of, s->worker->settings->backlog)
+                           : 1;
     }
     s->silent_until_us = s->clients.http.now_us + STOP_SILENT_US;
-    set_all_ready(s, s->worker->stop_takes_queue);
+    set_all_ready(s, true);
     cg_clients_drain(&s->clients);
 }
 
@@ -139,7 +143,8 @@ static void accept_rest(struct sync *s) {
  * are refused at once when no other process holds them. The numbers stay taken: they are the
  * arbiter's to close. */
 static void release_listeners(struct sync *s) {
-    accept_rest(s);
+    if (s->worker->stop_takes_queue)
+        accept_rest(s);
     set_all_ready(s, false);
     for (size_t i = 0; i < s->listeners_n; i++)
         cg_fd_replace(s->listeners[i].source.fd, s->wake.fd);
@@ -153,10 +158,8 @@ static void follow_stop(struct sync *s) {
         begin_stop(s);
     if (!s->released && !may_accept_any(s))
         release_listeners(s);
-    if (s->clients.http.now_us >= s->silent_until_us) {
+    if (s->clients.http.now_us >= s->silent_until_us)
         cg_clients_close_idle(&s->clients);
-        s->silent_until_us = UINT64_MAX;
-    }
 }
 
 static int follow_room(struct sync *s) {
@@ -177,7 +180,9 @@ static int wait_ms(const struct sync *s) {
     if (s->pause_until_us)
         at_us = earlier(at_us, s->pause_until_us);
     if (s->stopping)
-        at_us = earlier(at_us, earlier(s->silent_until_us, s->worker->stop_deadline_us));
+        at_us = earlier(at_us, s->worker->stop_deadline_us);
+    if (s->stopping && clients->http.now_us < s->silent_until_us)
+        at_us = earlier(at_us, s->silent_until_us);
     return cg_clients_wait_ms(clients, at_us);
 }
 

@@ -12,13 +12,13 @@
 #include "server/base/clock.h"
 #include "server/base/fd.h"
 #include "server/base/log.h"
+#include "server/base/num.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -124,6 +124,11 @@ static void wake_arbiter(const struct cg_worker *w) {
     (void)ignored;
 }
 
+static void show(struct cg_worker *w, enum cg_slot_state state) {
+    cg_slot_set_state(w->child->slot, state);
+    wake_arbiter(w);
+}
+
 static void stop(struct cg_worker *w, enum cg_stop how, bool takes_queue, uint64_t now_us) {
     if (how <= w->stop)
         return;
@@ -134,7 +139,7 @@ static void stop(struct cg_worker *w, enum cg_stop how, bool takes_queue, uint64
         now_us + (graceful_us > STOP_MARGIN_US ? graceful_us - STOP_MARGIN_US : graceful_us);
     /* LEAVING says that it has been ready, which a stop in the middle of boot cannot claim. */
     if (atomic_load(&w->child->slot->state) == CG_SLOT_READY)
-        cg_slot_set_state(w->child->slot, CG_SLOT_LEAVING);
+        show(w, CG_SLOT_LEAVING);
 }
 
 void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us) {
@@ -153,7 +158,7 @@ void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us) {
         runtime->reopen_logs(rt);
     }
     if (noted & NOTE_GRACEFUL)
-        stop(w, CG_STOP_GRACEFUL, true, now_us);
+        stop(w, CG_STOP_GRACEFUL, !atomic_load(&w->child->slot->relieved), now_us);
     if (noted & NOTE_QUICK)
         stop(w, CG_STOP_QUICK, false, now_us);
 }
@@ -202,7 +207,8 @@ void cg_worker_count_request(struct cg_worker *w, uint64_t now_us) {
     if (++w->requests_n != w->requests_max)
         return;
     cg_log(CG_LOG_INFO, "Autorestarting worker after current request.");
-    stop(w, CG_STOP_GRACEFUL, false, now_us);
+    atomic_store(&w->child->slot->spent, true);
+    wake_arbiter(w);
 }
 
 void cg_worker_begin_request(struct cg_worker *w, const struct cg_exchange *ex, uint64_t now_us) {
@@ -226,12 +232,10 @@ void cg_worker_leave_app(struct cg_worker *w) {
 
 /* Spread over the workers, so that they do not all restart at once. */
 static uint64_t draw_requests_max(const struct cg_settings *settings) {
+    int64_t jitter = settings->max_requests_jitter;
     if (settings->max_requests <= 0)
         return 0;
-    uint64_t drawn = 0;
-    if (settings->max_requests_jitter > 0 && getentropy(&drawn, sizeof(drawn)) == 0)
-        drawn %= (uint64_t)settings->max_requests_jitter + 1;
-    return (uint64_t)settings->max_requests + drawn;
+    return (uint64_t)settings->max_requests + cg_num_draw(jitter > 0 ? (uint64_t)jitter : 0);
 }
 
 static cg_driver_fn find_driver(const char *name) {
@@ -273,9 +277,9 @@ static enum cg_exit boot(struct cg_worker *w) {
     cg_worker_take_signals(w, cg_clock_us());
     if (code != CG_EXIT_OK)
         return code;
+    cg_worker_beat(w, cg_clock_us()); /* before it is ready: from here on `timeout` counts */
     if (w->stop == CG_STOP_NO)
-        cg_slot_set_state(w->child->slot, CG_SLOT_READY);
-    wake_arbiter(w);
+        show(w, CG_SLOT_READY);
     return CG_EXIT_OK;
 }
 
@@ -304,5 +308,7 @@ int cg_worker_main(struct cg_child *child) {
     }
     int code = live(&w, run);
     cg_log(CG_LOG_INFO, "Worker exiting (pid: %d)", (int)worker_pid);
+    if (atomic_load(&child->slot->state) != CG_SLOT_BOOTING)
+        show(&w, CG_SLOT_EXITING);
     return runtime->leave(rt, code, cg_worker_is_quick());
 }

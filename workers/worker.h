@@ -12,7 +12,7 @@
 /* How a worker was told to stop. */
 enum cg_stop {
     CG_STOP_NO,
-    CG_STOP_GRACEFUL, /* TERM, max_requests, parent gone: finish what has begun */
+    CG_STOP_GRACEFUL, /* TERM, parent gone: finish what has begun */
     CG_STOP_QUICK,    /* INT, QUIT: leave now */
 };
 
@@ -24,11 +24,11 @@ struct cg_worker {
     int wake_fd; /* readable when a signal was noted */
     enum cg_stop stop;
     /* With a graceful stop: what waits in the listeners' queues is this worker's to serve, since
-     * nobody may come after it. False when it only makes room for its successor (max_requests). */
+     * nobody may come after it. False when the arbiter says that others serve them. */
     bool stop_takes_queue;
     uint64_t stop_deadline_us; /* when a graceful stop becomes a quick one */
     uint64_t requests_n;       /* begun */
-    uint64_t requests_max;     /* with this one: stop; 0 = never */
+    uint64_t requests_max;     /* with this one it is spent; 0 = never */
 };
 
 /* What cg_child.ctx must point to. */
@@ -68,8 +68,8 @@ void cg_worker_bound_exit(const struct cg_worker *w);
 void cg_worker_beat(struct cg_worker *w, uint64_t now_us);
 int cg_worker_beat_ms(const struct cg_worker *w);
 
-/* Around each exchange, by one thread at a time. begin counts it, and the one that reaches
- * requests_max sets w->stop, in time for its own response to say close. */
+/* Around each exchange, by one thread at a time. begin counts it. The one that reaches requests_max
+ * makes the worker ask for a successor; it goes on until the arbiter says TERM. */
 void cg_worker_begin_request(struct cg_worker *w, const struct cg_exchange *ex, uint64_t now_us);
 void cg_worker_end_request(struct cg_worker *w, uint64_t now_us);
 /* begin's counting alone, for a driver that keeps the slot itself. */

@@ -23,8 +23,9 @@ from cgunicorn import _cgunicorn, config_file, cpus
 from cgunicorn.errors import ConfigError
 from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
 
-#: Seconds; why so many is said where the setting is declared.
+#: Seconds; why so many is said where the settings are declared.
 ASYNC_KEEPALIVE = 75
+UNTIMED_BOOT_TIMEOUT = 600
 
 #: How alike an unknown name must be to a setting's for a warning, from 0 to 1.
 _LIKENESS = 0.85
@@ -223,7 +224,7 @@ def _follow_others(values: dict[str, Any], app_spec: str) -> None:
     if values["keepalive"] is None and values["worker_class"] != "sync":
         values["keepalive"] = ASYNC_KEEPALIVE
     if values["boot_timeout"] is None:
-        values["boot_timeout"] = values["timeout"]
+        values["boot_timeout"] = values["timeout"] or UNTIMED_BOOT_TIMEOUT
     if values["default_proc_name"] is None:
         values["default_proc_name"] = app_spec
 

@@ -84,18 +84,20 @@ static void on_hup(struct arbiter *a) {
     cg_reload_ask(&a->reload, &a->pool);
 }
 
-static void want_workers(struct arbiter *a, int n) {
-    struct cg_generation *g = a->pool.current;
-    int old_n = g->wanted_n;
-    g->wanted_n = n;
+static void want_workers(struct arbiter *a, struct cg_generation *g, int n) {
+    int old_n = g->full_n;
+    cg_pool_want(&a->pool, g, n);
     cg_log(CG_LOG_DEBUG, "%d workers", n);
     cg_moments_tell_nworkers(&a->pool, g->settings, n, old_n);
 }
 
 static void change_workers(struct arbiter *a, int by) {
+    if (!is_serving(a))
+        return;
+    struct cg_generation *g = a->pool.pending ? a->pool.pending : a->pool.current;
     /* After WINCH there is none to take away. */
-    if (is_serving(a) && (by > 0 || a->pool.current->wanted_n > 0))
-        want_workers(a, cg_pool_bound(a->pool.current->wanted_n + by));
+    if (by > 0 || g->full_n > 0)
+        want_workers(a, g, cg_pool_bound(g->full_n + by));
 }
 
 static void on_ttin(struct arbiter *a) {
@@ -121,9 +123,9 @@ static void on_winch(struct arbiter *a) {
         return;
     }
     cg_log(CG_LOG_INFO, "graceful stop of workers");
-    want_workers(a, 0);
+    want_workers(a, a->pool.current, 0);
     if (a->pool.pending)
-        a->pool.pending->wanted_n = 0;
+        cg_pool_want(&a->pool, a->pool.pending, 0);
 }
 
 static void on_term(struct arbiter *a) {
@@ -244,8 +246,8 @@ static void lose_stranger(struct arbiter *a, const struct cg_loss *loss) {
         cg_log(CG_LOG_DEBUG, "Reaped pid %d, which is no worker", (int)loss->pid);
         return;
     }
-    if (is_serving(a) && a->pool.current->wanted_n == 0)
-        want_workers(a, cg_pool_bound(a->pool.current->settings->workers));
+    if (is_serving(a) && a->pool.current->full_n == 0)
+        want_workers(a, a->pool.current, cg_pool_bound(a->pool.current->settings->workers));
 }
 
 static void reap(struct arbiter *a, uint64_t now_us) {

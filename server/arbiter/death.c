@@ -172,8 +172,12 @@ const char *cg_doing(const struct cg_slot *slot, uint64_t now_us, char ret_text[
     struct cg_slot_view view;
     cg_slot_read(slot, &view);
     if (view.request_us == 0) {
-        bool booting = atomic_load(&slot->state) == CG_SLOT_BOOTING;
-        return strcpy(ret_text, booting ? "while booting" : "idle");
+        int state = atomic_load(&slot->state);
+        return strcpy(ret_text,
+                      state == CG_SLOT_BOOTING ? "while booting"
+                      : state == CG_SLOT_EXITING
+                          ? "while exiting (atexit functions, threads that are no daemons)"
+                          : "idle");
     }
     return cg_slot_words(&view, now_us, ret_text);
 }

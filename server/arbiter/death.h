@@ -58,7 +58,7 @@ const char *cg_death_boot_reason(int status);
 enum { CG_DOING_MAX = CG_SLOT_WORDS_MAX };
 
 /* What a worker is doing: `request "GET / HTTP/1.1" from 127.0.0.1 is running for 31 s`,
- * "while booting" or "idle". Returns ret_text. */
+ * "while booting", "while exiting ..." or "idle". Returns ret_text. */
 const char *cg_doing(const struct cg_slot *slot, uint64_t now_us, char ret_text[CG_DOING_MAX]);
 
 #endif

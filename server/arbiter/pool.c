@@ -83,7 +83,7 @@ struct cg_generation *cg_pool_add(struct cg_pool *p, const struct cg_settings *s
     g->settings = settings;
     g->settings_owned = owned;
     g->listeners = listeners;
-    g->wanted_n = cg_pool_bound(settings->workers);
+    g->full_n = g->wanted_n = cg_pool_bound(settings->workers);
     cg_list_push_back(&p->generations, &g->node);
     return g;
 }
@@ -94,26 +94,56 @@ int cg_pool_bound(int64_t workers_n) {
     return workers_n < CG_POOL_WORKERS_MAX ? (int)workers_n : CG_POOL_WORKERS_MAX;
 }
 
-static bool stays(const struct cg_proc *proc, const struct cg_generation *g) {
-    return proc->generation == g && !proc->orders.leave && !proc->orders.quick &&
-           atomic_load(&proc->slot->state) != CG_SLOT_LEAVING;
+void cg_pool_want(struct cg_pool *p, struct cg_generation *g, int n) {
+    bool whole = g->wanted_n == g->full_n;
+    if (n > g->full_n)
+        p->throttle = (struct cg_throttle){0, 0, 0};
+    g->full_n = n;
+    if (whole || g->wanted_n > n)
+        g->wanted_n = n;
 }
 
-static int count_staying(const struct cg_pool *p, const struct cg_generation *g) {
+static bool is_fresh(const struct cg_proc *proc, const struct cg_generation *g) {
+    return proc->generation == g && cg_proc_stays(proc) && !cg_proc_is_spent(proc);
+}
+
+static bool serves(const struct cg_proc *proc, const struct cg_generation *g) {
+    return proc->generation == g && cg_proc_stays(proc) && proc->ready_us != 0;
+}
+
+static int count(const struct cg_pool *p, const struct cg_generation *g,
+                 bool (*is)(const struct cg_proc *proc, const struct cg_generation *g)) {
     int n = 0;
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
-        n += stays(proc_of(at), g);
+        n += is(proc_of(at), g);
     return n;
 }
 
 /* Tells the oldest workers to leave until no more than wanted_n stay. */
 static void trim(struct cg_pool *p, struct cg_generation *g, uint64_t now_us) {
-    int excess_n = count_staying(p, g) - g->wanted_n;
+    int excess_n = count(p, g, is_fresh) - g->wanted_n;
     for (struct cg_list *at = p->procs.next; at != &p->procs && excess_n > 0; at = at->next) {
-        if (!stays(proc_of(at), g))
+        if (!is_fresh(proc_of(at), g))
             continue;
-        cg_proc_leave(proc_of(at), false, now_us);
+        cg_proc_relieve(proc_of(at), now_us);
         excess_n--;
+    }
+}
+
+/* Tells the spent ones to leave who are not needed any more. A successor that does not come up is
+ * waited for twice as long as a boot may take, and by the last one for ever: a server that has done
+ * too much is better than none. */
+static void let_spent_go(struct cg_pool *p, struct cg_generation *g, uint64_t now_us) {
+    int serving_n = count(p, g, serves);
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
+        struct cg_proc *proc = proc_of(at);
+        if (!serves(proc, g) || !cg_proc_is_spent(proc))
+            continue;
+        bool waited = (now_us - proc->recycle.spent_us) / 2 > cg_proc_boot_us(g->settings);
+        if (serving_n <= g->wanted_n && !(waited && serving_n > 1))
+            continue;
+        cg_proc_relieve(proc, now_us);
+        serving_n--;
     }
 }
 
@@ -124,21 +154,43 @@ static void free_if_over(struct cg_pool *p, struct cg_generation *g) {
 
 void cg_pool_retire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us) {
     CG_ASSERT(g != p->current);
-    g->wanted_n = 0;
+    bool shared = cg_listening_same(&g->listeners, &p->current->listeners);
+    g->full_n = g->wanted_n = 0;
     g->retired = true;
-    trim(p, g, now_us);
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
+        if (proc_of(at)->generation != g)
+            continue;
+        if (shared)
+            cg_proc_relieve(proc_of(at), now_us);
+        else
+            cg_proc_leave(proc_of(at), false, now_us);
+    }
     cg_listening_close(&g->listeners, &p->current->listeners);
     free_if_over(p, g);
 }
 
-void cg_pool_stop(struct cg_pool *p, bool quick, uint64_t now_us) {
-    if (p->pending) {
-        struct cg_generation *g = p->pending;
-        p->pending = NULL;
-        cg_pool_retire(p, g, now_us);
+void cg_pool_freeze(struct cg_pool *p, struct cg_generation *g, uint64_t now_us) {
+    CG_ASSERT(g != p->current && g != p->pending);
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        if (proc_of(at)->generation == g && !serves(proc_of(at), g))
+            cg_proc_relieve(proc_of(at), now_us);
+}
+
+void cg_pool_retire_others(struct cg_pool *p, uint64_t now_us) {
+    struct cg_list *next;
+    for (struct cg_list *at = p->generations.next; at != &p->generations; at = next) {
+        struct cg_generation *g = generation_of(at);
+        next = at->next;
+        if (g != p->current && g != p->pending && !g->retired)
+            cg_pool_retire(p, g, now_us);
     }
+}
+
+void cg_pool_stop(struct cg_pool *p, bool quick, uint64_t now_us) {
+    p->pending = NULL;
     if (p->current) {
-        p->current->wanted_n = 0;
+        cg_pool_retire_others(p, now_us);
+        p->current->full_n = p->current->wanted_n = 0;
         cg_listening_close(&p->current->listeners, NULL);
     }
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
@@ -151,10 +203,7 @@ void cg_pool_signal(const struct cg_pool *p, int number) {
 }
 
 bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g) {
-    int ready_n = 0;
-    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
-        ready_n += stays(proc_of(at), g) && proc_of(at)->ready_us != 0;
-    return ready_n >= g->wanted_n;
+    return count(p, g, serves) >= g->wanted_n;
 }
 
 /* A worker died early: waits before the next fork, unless another one shows that they can live. */
@@ -217,6 +266,7 @@ void cg_pool_look(struct cg_pool *p, uint64_t now_us) {
         struct cg_proc *proc = proc_of(at);
         p->served |= cg_proc_note_ready(proc, now_us);
         cg_proc_note_timeout(proc, now_us);
+        cg_proc_note_end(proc, now_us);
         if (now_us >= p->judge_from_us)
             cg_proc_judge(proc, now_us);
         cg_proc_enforce(proc, now_us);
@@ -279,6 +329,7 @@ static int hire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us, int
     if (!proc)
         return -ENOMEM;
     *proc = (struct cg_proc){.generation = g, .settings = g->settings, .forked_us = now_us};
+    cg_recycle_draw(&proc->recycle, g->settings, now_us);
     proc->slot = cg_slot_take(&p->board, now_us);
     int rc = proc->slot ? split(p, proc, ret_exit_code) : -EAGAIN;
     if (rc >= 0)
@@ -292,8 +343,11 @@ static int hire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us, int
 bool cg_pool_match(struct cg_pool *p, uint64_t now_us, int *ret_exit_code) {
     for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next) {
         struct cg_generation *g = generation_of(at);
+        if (g != p->current && g != p->pending)
+            continue;
         trim(p, g, now_us);
-        int missing_n = g->wanted_n - count_staying(p, g);
+        let_spent_go(p, g, now_us);
+        int missing_n = g->wanted_n - count(p, g, is_fresh);
         while (missing_n-- > 0 && now_us >= p->throttle.next_us) {
             int rc = hire(p, g, now_us, ret_exit_code);
             if (rc == 0)

@@ -10,8 +10,10 @@
  *              |                                            ^
  *              +---- a worker dies before it is ready ------+
  *
- * The first generation is current from the start. Workers of any generation are matched to
- * wanted_n: too few are forked, the oldest of too many are told to leave.
+ * The first generation is current from the start. Workers of the current and the pending generation
+ * are matched to wanted_n: too few are forked, the oldest of too many are told to leave. A worker
+ * that is spent (recycle.h) does not count, but goes on until as many as are wanted serve without
+ * it.
  */
 #ifndef CG_ARBITER_POOL_H
 #define CG_ARBITER_POOL_H
@@ -32,8 +34,9 @@ struct cg_generation {
     bool settings_owned; /* came from a reload: given back when the generation is freed */
     bool retired;
     struct cg_listeners listeners;
-    int wanted_n;
-    int procs_n; /* all that are not reaped, leaving ones too */
+    int full_n;   /* the workers it has when it is alone */
+    int wanted_n; /* of these for now, while another generation has the rest */
+    int procs_n;  /* all that are not reaped, leaving ones too */
 };
 
 struct cg_pool {
@@ -73,6 +76,9 @@ struct cg_generation *cg_pool_add(struct cg_pool *p, const struct cg_settings *s
  * not share. g is freed with its last worker. */
 void cg_pool_retire(struct cg_pool *p, struct cg_generation *g, uint64_t now_us);
 
+/* Retires all but the current and the pending generation. */
+void cg_pool_retire_others(struct cg_pool *p, uint64_t now_us);
+
 /* Wants no more workers and tells all to leave, see cg_proc_leave(). The arbiter's side of the
  * listeners is closed; socket files stay until cg_pool_done(). */
 void cg_pool_stop(struct cg_pool *p, bool quick, uint64_t now_us);
@@ -81,6 +87,14 @@ void cg_pool_signal(const struct cg_pool *p, int number);
 
 /* Bounds a wish for workers. */
 int cg_pool_bound(int64_t workers_n);
+
+/* So many workers from now on (TTIN, TTOU, WINCH). More of them ends the waiting that early deaths
+ * have brought about. */
+void cg_pool_want(struct cg_pool *p, struct cg_generation *g, int n);
+
+/* Nobody follows in this generation, and who is not ready leaves: the others go on until
+ * cg_pool_retire(). It must not be `current` or `pending`. */
+void cg_pool_freeze(struct cg_pool *p, struct cg_generation *g, uint64_t now_us);
 
 /* Whether the wanted workers of a generation are there and serve. */
 bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g);
@@ -97,7 +111,7 @@ struct cg_loss {
 /* Reaps one child; logs a worker's end and frees its slot. False: there is none. */
 bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss);
 
-/* Looks at all slots: who is ready, who shows no life, who is overdue. */
+/* Looks at all slots: who is ready, who is spent, who shows no life, who is overdue. */
 void cg_pool_look(struct cg_pool *p, uint64_t now_us);
 
 /* The arbiter itself was not running for late_us. */

@@ -10,6 +10,27 @@
 
 enum { SECOND_US = 1000000 };
 
+static uint64_t limit_us(int64_t seconds) {
+    return seconds > 0 ? (uint64_t)seconds * SECOND_US : UINT64_MAX;
+}
+
+uint64_t cg_proc_boot_us(const struct cg_settings *settings) {
+    return limit_us(settings->boot_timeout);
+}
+
+static bool is_in(const struct cg_proc *proc, enum cg_slot_state state) {
+    return atomic_load(&proc->slot->state) == (int)state;
+}
+
+bool cg_proc_stays(const struct cg_proc *proc) {
+    return !proc->orders.leave && !proc->orders.quick && !is_in(proc, CG_SLOT_LEAVING) &&
+           !is_in(proc, CG_SLOT_EXITING);
+}
+
+bool cg_proc_is_spent(const struct cg_proc *proc) {
+    return proc->recycle.spent_us != 0;
+}
+
 static void limit(struct cg_proc *proc, uint64_t kill_us) {
     if (!proc->orders.kill && (proc->kill_us == 0 || kill_us < proc->kill_us))
         proc->kill_us = kill_us;
@@ -20,14 +41,18 @@ void cg_proc_leave(struct cg_proc *proc, bool quick, uint64_t now_us) {
         return;
     *(quick ? &proc->orders.quick : &proc->orders.leave) = true;
     kill(proc->pid, quick ? SIGQUIT : SIGTERM);
-    uint64_t limit_us =
+    uint64_t rest_us =
         quick ? CG_PROC_QUICK_US : (uint64_t)proc->settings->graceful_timeout * SECOND_US;
-    limit(proc, now_us + limit_us);
+    limit(proc, now_us + rest_us);
+}
+
+void cg_proc_relieve(struct cg_proc *proc, uint64_t now_us) {
+    atomic_store(&proc->slot->relieved, true);
+    cg_proc_leave(proc, false, now_us);
 }
 
 bool cg_proc_note_ready(struct cg_proc *proc, uint64_t now_us) {
-    int state = atomic_load(&proc->slot->state);
-    if (proc->ready_us != 0 || (state != CG_SLOT_READY && state != CG_SLOT_LEAVING))
+    if (proc->ready_us != 0 || is_in(proc, CG_SLOT_BOOTING))
         return false;
     proc->ready_us = now_us;
     return true;
@@ -40,12 +65,28 @@ void cg_proc_note_timeout(struct cg_proc *proc, uint64_t now_us) {
     limit(proc, now_us + (uint64_t)proc->settings->graceful_timeout * SECOND_US + CG_PROC_QUICK_US);
 }
 
-uint64_t cg_proc_judge_us(const struct cg_proc *proc) {
-    if (proc->settings->timeout <= 0 || proc->orders.timeout || proc->orders.kill)
+void cg_proc_note_end(struct cg_proc *proc, uint64_t now_us) {
+    if (is_in(proc, CG_SLOT_EXITING) && !proc->exits) {
+        proc->exits = true;
+        limit(proc, now_us + (uint64_t)proc->settings->graceful_timeout * SECOND_US);
+    }
+    if (is_in(proc, CG_SLOT_READY) && cg_proc_stays(proc))
+        cg_recycle_look(&proc->recycle, proc->slot, proc->pid, now_us);
+}
+
+/* How long it may be silent; UINT64_MAX: for ever. */
+static uint64_t patience_us(const struct cg_proc *proc) {
+    if (proc->orders.timeout || proc->orders.kill || is_in(proc, CG_SLOT_EXITING))
         return UINT64_MAX;
+    return is_in(proc, CG_SLOT_BOOTING) ? cg_proc_boot_us(proc->settings)
+                                        : limit_us(proc->settings->timeout);
+}
+
+uint64_t cg_proc_judge_us(const struct cg_proc *proc) {
+    uint64_t silence_us = patience_us(proc); /* first: who becomes ready beats before */
     uint64_t beat_us = atomic_load(&proc->slot->beat_us);
     uint64_t excused_us = beat_us == proc->excused_beat_us ? proc->excused_us : 0;
-    return beat_us + excused_us + (uint64_t)proc->settings->timeout * SECOND_US;
+    return silence_us < UINT64_MAX ? beat_us + excused_us + silence_us : UINT64_MAX;
 }
 
 void cg_proc_judge(struct cg_proc *proc, uint64_t now_us) {

@@ -20,6 +20,7 @@ enum cg_slot_state {
     CG_SLOT_BOOTING, /* forked, loading the application */
     CG_SLOT_READY,   /* serving */
     CG_SLOT_LEAVING, /* has been ready, finishes its requests */
+    CG_SLOT_EXITING, /* has finished them: what is left is the host's own end */
 };
 
 struct cg_slot {
@@ -29,6 +30,8 @@ struct cg_slot {
     _Atomic uint64_t request_us; /* monotonic: since when it is in the application; 0 = it is not */
     _Atomic uint64_t requests_n;
     _Atomic bool timed_out;    /* it leaves because a request took longer than `timeout` */
+    _Atomic bool spent;        /* by the worker: it wants to be replaced, and serves until it is */
+    _Atomic bool relieved;     /* by the arbiter, before TERM: others serve the same listeners */
     _Atomic uint32_t text_seq; /* odd while the text is being written */
     uint16_t client_len, line_len;
     char client[46];

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Strict number parsing and plain formatting, without locale and without state.
+ * Strict number parsing, plain formatting and drawing, without locale and without state.
  */
 #include "server/base/num.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 int cg_num_parse_u64(struct cg_slice s, uint64_t *ret_value) {
     if (s.len == 0)
@@ -51,4 +52,13 @@ size_t cg_num_format_hex(char *at, uint64_t value) {
     } while (value);
     memcpy(at, digits + sizeof(digits) - n, n);
     return n;
+}
+
+/* The bias of the modulo is below 2^-32 for what anybody sets. Without entropy nothing is spread.
+ */
+uint64_t cg_num_draw(uint64_t max) {
+    uint64_t drawn = 0;
+    if (max == 0 || getentropy(&drawn, sizeof(drawn)) < 0)
+        return 0;
+    return max == UINT64_MAX ? drawn : drawn % (max + 1);
 }

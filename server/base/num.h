@@ -17,6 +17,9 @@ int cg_num_hex_digit(unsigned char c);
 
 enum { CG_NUM_U64_MAX_LEN = 20, CG_NUM_HEX64_MAX_LEN = 16 };
 
+/* A random number from 0 to max, max included: for spreading things in time, not for secrets. */
+uint64_t cg_num_draw(uint64_t max);
+
 /* Writes without NUL; returns the number of bytes, at most the constants above. */
 size_t cg_num_format_u64(char *at, uint64_t value);
 size_t cg_num_format_hex(char *at, uint64_t value);

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import Counter
 
 from harness import PATIENCE, Client, Server
@@ -27,6 +28,7 @@ class Load:
         self.failures: list[str] = []
         self.bodies: Counter[bytes] = Counter()
         self.retried = 0
+        self.longest = 0.0  #: seconds from sending a request to its answer
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -42,15 +44,23 @@ class Load:
     def answered(self) -> int:
         return sum(self.bodies.values())
 
+    def check(self) -> None:
+        """Nothing failed, and there was something that could have."""
+        assert self.answered > 0
+        assert self.failures == [], f"{len(self.failures)} of {self.answered} failed"
+
     def _run(self) -> None:
         client: Client | None = None
         while not self._stop.is_set():
+            began = time.monotonic()
             try:
                 client = self._ask(client)
             except (OSError, EOFError, AssertionError) as error:
                 with self._lock:
                     self.failures.append(repr(error))
                 client = None
+            with self._lock:
+                self.longest = max(self.longest, time.monotonic() - began)
         if client:
             client.close()
 

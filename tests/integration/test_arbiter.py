@@ -316,8 +316,9 @@ def app(environ, start_response):
 
 def test_max_requests_recycles(serve: Serve, worker_class: str) -> None:
     server = serve(HELLO, "-k", worker_class, "--max-requests", "3")
-    pids = [answering_pid(server) for _ in range(9)]
-    assert len(set(pids)) == 3
+    (first,) = server.wait_workers(1)
+    assert {answering_pid(server) for _ in range(3)} == {first}
+    poll(lambda: answering_pid(server) != first, "the successor serves")
     assert "Autorestarting worker after current request." in server.log
 
 

@@ -108,11 +108,11 @@ CG_TEST(a_request_past_the_timeout_is_named_and_its_worker_killed) {
     server_quit(&s);
 }
 
-CG_TEST(the_timeout_bounds_booting_too) {
+CG_TEST(boot_timeout_bounds_booting) {
     struct server s;
     server_init(&s);
     s.settings.workers = 1;
-    s.settings.timeout = 1;
+    s.settings.boot_timeout = 1;
     s.settings.worker_class = "hang_boot";
     s.script.last_bad_age = 1;
     server_start(&s);

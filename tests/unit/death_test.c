@@ -152,6 +152,7 @@ CG_TEST(time_in_which_the_arbiter_stood_still_is_no_silence) {
     struct cg_settings settings = {.timeout = 30};
     struct cg_proc proc = {
         .settings = &settings, .slot = cg_slot_take(&b, SECOND_US), .kill_us = 7};
+    cg_slot_set_state(proc.slot, CG_SLOT_READY);
     CG_CHECK_INT(cg_proc_judge_us(&proc), 31 * SECOND_US);
     cg_proc_excuse(&proc, 60 * SECOND_US);
     cg_proc_excuse(&proc, 5 * SECOND_US);
@@ -159,7 +160,28 @@ CG_TEST(time_in_which_the_arbiter_stood_still_is_no_silence) {
     CG_CHECK_INT(cg_proc_enforce_us(&proc), 7 + 65 * SECOND_US);
     cg_slot_beat(proc.slot, 70 * SECOND_US);
     CG_CHECK_INT(cg_proc_judge_us(&proc), 100 * SECOND_US);
+    cg_scoreboard_done(&b);
+}
+
+CG_TEST(each_part_of_a_life_has_its_own_time) {
+    struct cg_scoreboard b;
+    CG_CHECK_INT(cg_scoreboard_init(&b, 1), 0);
+    struct cg_settings settings = {.timeout = 30, .graceful_timeout = 5};
+    struct cg_proc proc = {.settings = &settings, .slot = cg_slot_take(&b, 0)};
+    cg_recycle_draw(&proc.recycle, &settings, 0);
+    CG_CHECK(cg_proc_judge_us(&proc) == UINT64_MAX);
+    settings.boot_timeout = 90;
+    CG_CHECK_INT(cg_proc_judge_us(&proc), 90 * SECOND_US);
+    cg_slot_set_state(proc.slot, CG_SLOT_READY);
+    CG_CHECK_INT(cg_proc_judge_us(&proc), 30 * SECOND_US);
     settings.timeout = 0;
     CG_CHECK(cg_proc_judge_us(&proc) == UINT64_MAX);
+    cg_proc_note_end(&proc, 7);
+    CG_CHECK(cg_proc_enforce_us(&proc) == UINT64_MAX);
+    cg_slot_set_state(proc.slot, CG_SLOT_EXITING);
+    cg_proc_note_end(&proc, SECOND_US);
+    cg_proc_note_end(&proc, 2 * SECOND_US);
+    CG_CHECK(cg_proc_judge_us(&proc) == UINT64_MAX);
+    CG_CHECK_INT(cg_proc_enforce_us(&proc), 6 * SECOND_US);
     cg_scoreboard_done(&b);
 }

@@ -78,3 +78,14 @@ CG_TEST(longest_formats_fit_the_constants) {
     CG_CHECK_INT(cg_num_format_u64(at, UINT64_MAX), CG_NUM_U64_MAX_LEN);
     CG_CHECK_INT(cg_num_format_hex(at, UINT64_MAX), CG_NUM_HEX64_MAX_LEN);
 }
+
+CG_TEST(what_is_drawn_stays_within_its_bound) {
+    bool seen[4] = {false};
+    for (int i = 0; i < 1000; i++) {
+        uint64_t drawn = cg_num_draw(3);
+        CG_CHECK(drawn <= 3);
+        seen[drawn] = true;
+    }
+    CG_CHECK(seen[0] && seen[1] && seen[2] && seen[3]);
+    CG_CHECK_INT(cg_num_draw(0), 0);
+}

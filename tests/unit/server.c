@@ -36,9 +36,11 @@ static int next_signal(int timeout_ms) {
     return sigtimedwait(&all, NULL, &limit);
 }
 
-static int serve(struct cg_child *child, bool stubborn) {
+static int serve(struct cg_child *child, const char *how) {
     const struct script *script = child->ctx;
     int tag = (int)child->settings->max_requests;
+    bool stubborn = strcmp(how, "stubborn") == 0;
+    atomic_store(&child->slot->spent, strcmp(how, "spent") == 0);
     cg_slot_set_state(child->slot, CG_SLOT_READY);
     report(script, 'R', child->age, tag);
     (void)!write(child->arbiter_fd, "", 1);
@@ -84,8 +86,10 @@ static bool misbehaves(const struct script *script, int age) {
 static int live(struct cg_child *child) {
     const struct script *script = child->ctx;
     const char *how = misbehaves(script, child->age) ? child->settings->worker_class : "serve";
-    if (strcmp(how, "serve") == 0 || strcmp(how, "stubborn") == 0)
-        return serve(child, how[1] == 't');
+    if (script->unbootable_age > 0 && child->age >= script->unbootable_age)
+        return CG_EXIT_WORKER_BOOT;
+    if (how[0] == 's')
+        return serve(child, how);
     if (strncmp(how, "exit", 4) == 0)
         return how[4] - '0';
     if (strcmp(how, "crash") == 0 || strcmp(how, "hang") == 0)
@@ -184,6 +188,7 @@ void server_init(struct server *s) {
         .worker_class = "serve",
         .max_requests = 1,
         .timeout = 30,
+        .boot_timeout = 30,
         .graceful_timeout = 30,
         .errorlog = s->log_path,
         .loglevel = "debug",

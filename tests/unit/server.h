@@ -27,11 +27,13 @@ struct report {
 };
 
 /* A worker does what its settings->worker_class says: "serve", "stubborn" (TERM does not end it),
- * "exit0" to "exit9", "crash" (in a request), "hang" (in a request), "hang_boot". */
+ * "spent" (asks for a successor when it is ready), "exit0" to "exit9", "crash" (in a request),
+ * "hang" (in a request), "hang_boot". */
 struct script {
     int reports_fd;
     pid_t server_pid;
     int first_bad_age, last_bad_age; /* workers outside of these just serve; 0 = no bound */
+    int unbootable_age;              /* from this one on they exit with 3; 0 = none does */
     const struct cg_settings *reloads[SERVER_RELOADS_MAX]; /* one per HUP; NULL = a broken one */
     int reloads_n;
     void (*prepare)(void);                         /* called in the server before it runs */

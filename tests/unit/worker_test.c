@@ -66,18 +66,37 @@ CG_TEST(lost_parent_ends_the_worker) {
     CG_CHECK_INT(rig_count_in(rig.log_path, "Parent changed, shutting down: <Worker "), 1);
 }
 
-CG_TEST(max_requests_closes_with_the_last_one) {
+CG_TEST(max_requests_asks_for_a_successor_and_serves_on) {
     rig.settings.keepalive = 30;
     rig.settings.max_requests = 2;
     rig_start();
     int fd = rig_connect_tcp();
     rig_ask(fd, "/");
-    CG_CHECK(!strstr(rig_hear(fd, "hello", 1), "Connection: close"));
-    rig_ask(fd, "/");
-    CG_CHECK(strstr(rig_hear(fd, "hello", 1), "Connection: close"));
-    CG_CHECK_INT(rig_await_exit(), 0);
+    rig_hear(fd, "hello", 1);
+    CG_CHECK(!atomic_load(&rig.slot->spent));
+    for (int i = 0; i < 2; i++) {
+        rig_ask(fd, "/");
+        CG_CHECK(!strstr(rig_hear(fd, "hello", 1), "Connection: close"));
+        CG_CHECK(atomic_load(&rig.slot->spent));
+    }
     CG_CHECK_INT(rig_count_in(rig.log_path, "Autorestarting worker after current request."), 1);
-    CG_CHECK_INT(atomic_load(&rig.slot->requests_n), 2);
+    rig_stop();
+}
+
+CG_TEST(who_is_relieved_leaves_the_queue_to_others) {
+    rig_start();
+    int busy = rig_connect_tcp();
+    rig_ask(busy, "/gate");
+    rig_await_byte(rig.entered_fds[0]);
+    int queued[] = {rig_connect_tcp(), rig_connect_tcp(), rig_connect_tcp()};
+    for (int i = 0; i < 3; i++)
+        rig_ask(queued[i], "/");
+    atomic_store(&rig.slot->relieved, true);
+    kill(rig.server, SIGTERM);
+    CG_CHECK_INT(write(rig.gate_fds[1], "", 1), 1);
+    rig_hear_hello(busy);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    CG_CHECK(atomic_load(&rig.slot->requests_n) <= 2);
 }
 
 CG_TEST(quit_breaks_off_the_application) {

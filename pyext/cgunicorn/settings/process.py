@@ -120,7 +120,8 @@ ROWS = (
         INT,
         0,
         "Requests after which a worker is replaced; 0: never",
-        "Against applications that leak memory.",
+        "Against applications that leak memory. The worker serves until its successor is ready, so"
+        " it may do some more.",
         flags=("--max-requests",),
     ),
     Setting(
@@ -138,7 +139,7 @@ ROWS = (
         INT,
         0,
         "Seconds after which a worker is replaced; 0: never",
-        "As max_requests, by age.",
+        "As max_requests, by age: counted from the fork.",
         flags=("--max-worker-lifetime",),
         unit="seconds",
     ),
@@ -158,7 +159,8 @@ ROWS = (
         INT,
         0,
         "Resident memory at which a worker is replaced; 0: never",
-        "As max_requests, by the resident memory of the worker process, in MiB.",
+        "As max_requests, by the resident memory of the worker process, in MiB, at which the"
+        " arbiter looks once a second. What is shared with other processes counts too.",
         flags=("--reload-on-rss",),
         unit="MiB",
         most=2**20,
@@ -195,8 +197,9 @@ ROWS = (
         INT,
         None,
         "Seconds that loading the application may take; 0: no limit",
-        "A worker that is not ready by then is killed and replaced. While it is not set it is what"
-        " timeout is.",
+        "A worker that is not ready by then is killed and replaced, with the stack of what it was"
+        " loading in the log. While it is not set it is what timeout is, and 600 where timeout sets"
+        " no limit.",
         flags=("--boot-timeout",),
         unit="seconds",
         default_text="as timeout",
@@ -218,7 +221,7 @@ ROWS = (
         0,
         "Workers that a reload replaces at a time; 0: all at once",
         "A smaller number needs less memory during the reload, since fewer workers of both"
-        " generations live at the same time.",
+        " generations live at the same time. A reload that changes bind replaces all at once.",
         flags=("--rolling-reload",),
         most=1000,
     ),
