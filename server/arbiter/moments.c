@@ -42,8 +42,8 @@ bool cg_moments_tell_reload(struct cg_pool *p) {
     struct cg_moment nworkers = {
         .id = CG_MOMENT_NWORKERS_CHANGED,
         .settings = g->settings,
-        .new_n = g->wanted_n,
-        .old_n = p->current->wanted_n,
+        .new_n = g->full_n,
+        .old_n = p->current->full_n,
     };
     struct cg_moment reload = {
         .id = CG_MOMENT_ON_RELOAD,
@@ -55,8 +55,8 @@ bool cg_moments_tell_reload(struct cg_pool *p) {
 
 void cg_moments_tell_given_up(struct cg_pool *p, const struct cg_generation *g) {
     const struct cg_generation *current = p->current;
-    if (g->wanted_n != current->wanted_n)
-        cg_moments_tell_nworkers(p, current->settings, current->wanted_n, g->wanted_n);
+    if (g->full_n != current->full_n)
+        cg_moments_tell_nworkers(p, current->settings, current->full_n, g->full_n);
 }
 
 bool cg_moments_tell_pre_fork(struct cg_pool *p, const struct cg_generation *g,

@@ -15,7 +15,8 @@ struct cg_reload {
 /* Begins a reload, or remembers to once the present one has ended. */
 void cg_reload_ask(struct cg_reload *r, struct cg_pool *p);
 
-/* Once a turn: lets a new generation take over that is ready, begins a reload remembered. */
+/* Once a turn: lets a new generation take over that is ready, or lets it grow; begins a reload
+ * remembered. */
 void cg_reload_turn(struct cg_reload *r, struct cg_pool *p, uint64_t now_us);
 
 /* A worker of the pending generation was lost before it was ready, or the host refused to have one

@@ -165,7 +165,7 @@ CG_TEST(request_past_timeout_is_answered_logged_and_ends_the_worker) {
     rig_await_log("request \"GET /gate HTTP/1.1\" from 127.0.0.1 is running for 1 s");
     rig_await_log("Stack of that thread");
     CG_CHECK_INT(rig_count_in(rig.access_path, "GET /gate 504\n"), 1);
-    CG_CHECK_INT(atomic_load(&rig.slot->state), CG_SLOT_LEAVING);
+    CG_CHECK_INT(atomic_load(&rig.slot->state), CG_SLOT_EXITING);
     CG_CHECK(atomic_load(&rig.slot->timed_out));
 }
 

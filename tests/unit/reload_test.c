@@ -123,7 +123,7 @@ CG_TEST(a_hup_during_a_reload_makes_one_more) {
     struct server s;
     server_init(&s);
     s.settings.workers = 1;
-    s.settings.timeout = 1;
+    s.settings.boot_timeout = 1;
     struct cg_settings stuck = next_generation(&s), next = next_generation(&s);
     stuck.worker_class = "hang_boot";
     s.script.reloads[0] = &stuck;
@@ -158,4 +158,118 @@ CG_TEST(a_stop_during_a_reload_ends_both_generations) {
     server_expect(&s, 'E');
     CG_CHECK_INT(server_wait(&s), 0);
     server_done(&s);
+}
+
+static void start_rolling(struct server *s, struct cg_settings *next) {
+    server_init(s);
+    s->settings.workers = 3;
+    *next = next_generation(s);
+    next->rolling_reload = 2;
+    s->script.reloads[0] = s->script.reloads[1] = next;
+}
+
+CG_TEST(a_rolling_reload_replaces_so_many_at_a_time) {
+    struct server s;
+    struct cg_settings next;
+    start_rolling(&s, &next);
+    server_start(&s);
+    for (int i = 0; i < 3; i++)
+        server_expect(&s, 'R');
+    server_tell(&s, SIGHUP);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'R').tag, TAG_OF_RELOAD);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'T').tag, 1);
+    CG_CHECK_INT(server_expect(&s, 'R').tag, TAG_OF_RELOAD);
+    CG_CHECK_INT(server_expect(&s, 'T').tag, 1);
+    server_tell(&s, SIGTTIN);
+    CG_CHECK_INT(server_expect(&s, 'R').tag, TAG_OF_RELOAD);
+    server_quit(&s);
+}
+
+CG_TEST(ttin_in_a_rolling_reload_is_for_the_new_workers) {
+    struct server s;
+    struct cg_settings next;
+    start_rolling(&s, &next);
+    s.settings.worker_class = "stubborn"; /* the first batch of old workers holds the roll up */
+    s.settings.graceful_timeout = 1;
+    next.worker_class = "serve";
+    server_start(&s);
+    for (int i = 0; i < 3; i++)
+        server_expect(&s, 'R');
+    server_tell(&s, SIGHUP);
+    for (int i = 0; i < 2; i++)
+        server_expect(&s, 'R');
+    for (int i = 0; i < 2; i++)
+        server_expect(&s, 'T');
+    server_tell(&s, SIGTTIN);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'R').tag, TAG_OF_RELOAD);
+    CG_CHECK_INT(server_expect(&s, 'T').tag, 1);
+    server_quit(&s);
+}
+
+CG_TEST(a_rolling_reload_that_fails_halfway_is_rolled_back) {
+    struct server s;
+    struct cg_settings next;
+    start_rolling(&s, &next);
+    next.worker_class = "exit3";
+    s.script.first_bad_age = s.script.last_bad_age = 6;
+    server_start(&s);
+    for (int i = 0; i < 3; i++)
+        server_expect(&s, 'R');
+    server_tell(&s, SIGHUP);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'R').tag, TAG_OF_RELOAD);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'T').tag, 1);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'R').tag, 1);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'T').tag, TAG_OF_RELOAD);
+    CG_CHECK_INT(server_expect(&s, 'F').age, TAG_OF_RELOAD);
+    server_expect_log(&s, "Reload failed, the old workers go on: a new worker ended before");
+    server_tell(&s, SIGHUP);
+    for (int i = 0; i < 2; i++)
+        CG_CHECK_INT(server_expect(&s, 'R').tag, TAG_OF_RELOAD);
+    server_quit(&s);
+}
+
+CG_TEST(new_workers_go_on_while_the_old_generation_can_not_be_filled_up) {
+    struct server s;
+    struct cg_settings next;
+    start_rolling(&s, &next);
+    s.script.unbootable_age = 6;
+    server_start(&s);
+    for (int i = 0; i < 3; i++)
+        server_expect(&s, 'R');
+    server_tell(&s, SIGHUP);
+    for (int i = 0; i < 2; i++)
+        server_expect(&s, 'R');
+    for (int i = 0; i < 2; i++)
+        server_expect(&s, 'T');
+    server_expect_log(&s, "Reload failed, the old workers go on: a new worker ended before");
+    server_expect_log(&s, "Waiting 0.4 s before the next fork");
+    server_tell(&s, SIGUSR1);
+    for (int i = 0; i < 3; i++) /* two new ones and the old one, nobody was told to leave */
+        server_expect(&s, 'U');
+    server_quit(&s);
+}
+
+CG_TEST(without_a_timeout_a_stuck_boot_is_given_up_after_boot_timeout) {
+    struct server s;
+    server_init(&s);
+    s.settings.workers = 1;
+    s.settings.timeout = 0;
+    struct cg_settings stuck = next_generation(&s);
+    stuck.worker_class = "hang_boot";
+    stuck.boot_timeout = 1;
+    s.script.reloads[0] = &stuck;
+    server_start(&s);
+    server_expect(&s, 'R');
+    server_tell(&s, SIGHUP);
+    CG_CHECK_INT(server_expect(&s, 'F').age, TAG_OF_RELOAD);
+    server_expect_log(&s, "WORKER TIMEOUT (pid:");
+    server_expect_log(&s, "Reload failed, the old workers go on: a new worker ended before");
+    server_quit(&s);
 }
