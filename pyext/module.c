@@ -56,8 +56,8 @@ static int serve(struct cg_host *host, const struct cg_settings *settings,
                  const struct cg_heritage_text *heritage) {
     struct cg_worker_app app = {.app = &cg_wsgi_app, .ctx = &host->wsgi};
     cg_host_flush();
-    struct cg_arbiter_result result =
-        cg_arbiter_run(settings, heritage, &cg_python_runtime, host, cg_worker_main, &app);
+    struct cg_arbiter_result result = cg_arbiter_run(settings, heritage, &cg_python_runtime, host,
+                                                     cg_worker_main, cg_worker_lost, &app);
     cg_host_done(host);
     return result.exit_code;
 }

@@ -16,9 +16,13 @@ int cg_core_init(struct cg_http *http, const struct cg_worker *w, const struct c
     http->measures = cg_statsd_enabled();
     if (rc < 0 || !cg_log_access_enabled())
         return rc;
-    const char *format = w->settings->access_log_format;
-    http->access = cg_log_access_diverted() ? cg_access_new_record(format) : cg_access_new(format);
+    http->access = cg_core_access_new(w->settings);
     return http->access ? 0 : -ENOMEM;
+}
+
+struct cg_access *cg_core_access_new(const struct cg_settings *settings) {
+    const char *format = settings->access_log_format;
+    return cg_log_access_diverted() ? cg_access_new_record(format) : cg_access_new(format);
 }
 
 void cg_core_done(struct cg_http *http) {

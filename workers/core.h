@@ -13,6 +13,9 @@ int cg_core_init(struct cg_http *http, const struct cg_worker *w, const struct c
                  void *io_ctx);
 void cg_core_done(struct cg_http *http);
 
+/* Access lines as the settings and whoever takes them want them. NULL without memory. */
+struct cg_access *cg_core_access_new(const struct cg_settings *settings);
+
 /* cg_io.report and cg_io.access: to the logs; cg_io.measure: to statsd. */
 void cg_core_report(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text);
 void cg_core_access(void *io, struct cg_slice line);

@@ -20,6 +20,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 
 enum {
     SECOND_US = 1000 * 1000,
@@ -72,7 +75,8 @@ static _Atomic int notes;  /* enum note, or-ed */
 static _Atomic int apps_n; /* threads that are in the application */
 static _Atomic bool quick; /* a quick stop was noted, perhaps not taken yet */
 static int wake_write_fd;
-static pid_t worker_pid;
+static pid_t worker_pid, arbiter_pid;
+static unsigned orphan_s; /* how long this process may go on without its arbiter */
 static const struct cg_runtime *runtime;
 static void *rt;
 
@@ -81,6 +85,27 @@ static enum note note_of(int number) {
         if (signal_table[i].number == number)
             return signal_table[i].note;
     return NOTE_NOTHING;
+}
+
+static bool is_orphan(void) {
+    return getppid() != arbiter_pid;
+}
+
+/* Nobody is there to kill us if the application does not return. Async-signal-safe. */
+static void limit_life(void) {
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigaction(SIGALRM, &action, NULL);
+    alarm(orphan_s);
+}
+
+/* Makes the kernel say when the arbiter is gone, also to a worker that is in the application or
+ * loads it and does not look at its life line. A change of user takes that back. */
+static void follow_arbiter(void) {
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (is_orphan())
+        raise(SIGTERM);
+#endif
 }
 
 static void on_signal(int number) {
@@ -94,6 +119,8 @@ static void on_signal(int number) {
         return;
     }
     enum note note = note_of(number);
+    if (number == SIGTERM && is_orphan())
+        limit_life();
     if (note == NOTE_QUICK)
         atomic_store(&quick, true);
     if (note != NOTE_NOTHING) {
@@ -157,7 +184,9 @@ void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us) {
             cg_log(CG_LOG_ERROR, "Cannot reopen the logs: %s", strerror(-rc));
         runtime->reopen_logs(rt);
     }
-    if (noted & NOTE_GRACEFUL)
+    if ((noted & NOTE_GRACEFUL) && is_orphan())
+        cg_worker_parent_gone(w, now_us);
+    else if (noted & NOTE_GRACEFUL)
         stop(w, CG_STOP_GRACEFUL, !atomic_load(&w->child->slot->relieved), now_us);
     if (noted & NOTE_QUICK)
         stop(w, CG_STOP_QUICK, false, now_us);
@@ -168,6 +197,9 @@ bool cg_worker_is_quick(void) {
 }
 
 void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us) {
+    if (w->orphan)
+        return;
+    w->orphan = true;
     cg_log(CG_LOG_INFO, "Parent changed, shutting down: <Worker %d>", (int)worker_pid);
     stop(w, CG_STOP_GRACEFUL, true, now_us);
 }
@@ -261,12 +293,16 @@ static int init(struct cg_worker *w, struct cg_child *child) {
     };
     wake_write_fd = wake_fds[1];
     worker_pid = getpid();
+    arbiter_pid = child->arbiter_pid;
+    int64_t orphan_limit_s = child->settings->graceful_timeout + 1;
+    orphan_s = orphan_limit_s < UINT_MAX ? (unsigned)orphan_limit_s : UINT_MAX;
     runtime = child->runtime;
     rt = child->rt;
     atomic_store(&notes, 0);
     atomic_store(&apps_n, 0);
     atomic_store(&quick, false);
     install_signals();
+    follow_arbiter();
     return 0;
 }
 
@@ -274,6 +310,7 @@ static enum cg_exit boot(struct cg_worker *w) {
     cg_worker_enter_app(w); /* importing it is running it */
     enum cg_exit code = runtime->boot(rt, w->settings, w->requests_max);
     cg_worker_leave_app(w);
+    follow_arbiter(); /* loading may have changed the user */
     cg_worker_take_signals(w, cg_clock_us());
     if (code != CG_EXIT_OK)
         return code;

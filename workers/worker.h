@@ -23,6 +23,7 @@ struct cg_worker {
     void *app_ctx;
     int wake_fd; /* readable when a signal was noted */
     enum cg_stop stop;
+    bool orphan; /* the arbiter is gone, and the log says so */
     /* With a graceful stop: what waits in the listeners' queues is this worker's to serve, since
      * nobody may come after it. False when the arbiter says that others serve them. */
     bool stop_takes_queue;
@@ -40,8 +41,9 @@ struct cg_worker_app {
 /* "1.44.2": the libuv that is linked. */
 const char *cg_worker_libuv_version(void);
 
-/* The cg_worker_main_fn of this server. */
+/* The cg_worker_main_fn and the cg_lost_fn of this server. */
 int cg_worker_main(struct cg_child *child);
+void cg_worker_lost(const struct cg_lost *lost, uint64_t now_us);
 
 /* Drivers call it when wake_fd is readable, and once a turn: takes noted signals into w->stop,
  * reopens logs, and turns a graceful stop whose time is over into a quick one. Cheap when there is
@@ -52,7 +54,7 @@ void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us);
  * was broken off and is not for the client. */
 bool cg_worker_is_quick(void);
 
-/* Drivers call it once, when child->parent_fd is readable: a graceful stop. */
+/* Drivers call it when child->parent_fd is readable: a graceful stop. */
 void cg_worker_parent_gone(struct cg_worker *w, uint64_t now_us);
 
 /* An application call has taken longer than `timeout` and cannot be ended: the arbiter shall send

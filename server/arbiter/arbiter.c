@@ -363,10 +363,10 @@ static int say_goodbye(struct cg_pool *p, int exit_code) {
 struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
                                         const struct cg_heritage_text *heritage,
                                         const struct cg_runtime *runtime, void *rt,
-                                        cg_worker_main_fn worker_main, void *ctx) {
+                                        cg_worker_main_fn worker_main, cg_lost_fn lost, void *ctx) {
     struct cg_arbiter_result result = {CG_EXIT_ERROR, false};
     struct arbiter a = {.exit_code = CG_EXIT_OK, .upgrade = {.old_fd = -1}};
-    int rc = cg_pool_init(&a.pool, runtime, rt, worker_main, ctx);
+    int rc = cg_pool_init(&a.pool, runtime, rt, worker_main, lost, ctx);
     if (rc < 0) {
         cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(-rc));
         return result;

@@ -16,12 +16,13 @@ struct cg_arbiter_result {
 };
 
 /* Runs until told to stop. settings and heritage must outlive the call (a reload's settings are
- * handled through the runtime). ctx is passed to every worker. Logs must be open. Signal
+ * handled through the runtime). ctx is passed to every worker, lost writes
+ * the access lines that workers cannot write any more. Logs must be open. Signal
  * dispositions are restored before it returns in the parent. */
 struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
                                         const struct cg_heritage_text *heritage,
                                         const struct cg_runtime *runtime, void *rt,
-                                        cg_worker_main_fn worker_main, void *ctx);
+                                        cg_worker_main_fn worker_main, cg_lost_fn lost, void *ctx);
 
 /* What goes with the logs of these settings, once those are open: the capture of what the
  * application prints, and metrics. Failures are logged, they are no reason not to serve. */

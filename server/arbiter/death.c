@@ -21,9 +21,11 @@ enum blame { BLAME_NEVER, BLAME_BOOT, BLAME_EARLY };
 static const struct row {
     enum cg_log_level level;
     enum blame blame;
+    int status;
     const char *before, *after;
 } rows[] = {
-#define CG_DEATH(kind, level, blame, before, after) {CG_LOG_##level, BLAME_##blame, before, after},
+#define CG_DEATH(kind, level, blame, status, before, after)                                        \
+    {CG_LOG_##level, BLAME_##blame, status, before, after},
 #include "server/arbiter/death.def"
 #undef CG_DEATH
 };
@@ -135,6 +137,10 @@ bool cg_death_is_early(enum cg_death death, struct cg_orders orders, uint64_t re
     if (orders.leave || orders.quick || blame == BLAME_NEVER)
         return false;
     return ready_us == 0 || (blame == BLAME_EARLY && now_us - ready_us < CG_THROTTLE_EARLY_US);
+}
+
+int cg_death_status(enum cg_death death) {
+    return rows[death].status;
 }
 
 static void name_signal(int number, char *ret_text, size_t len) {

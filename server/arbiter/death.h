@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 enum cg_death {
-#define CG_DEATH(kind, level, blame, before, after) CG_DEATH_##kind,
+#define CG_DEATH(kind, level, blame, status, before, after) CG_DEATH_##kind,
 #include "server/arbiter/death.def"
 #undef CG_DEATH
 };
@@ -46,6 +46,9 @@ enum cg_death cg_death_of(int status, struct cg_orders orders, struct cg_oom *oo
 /* Whether it is an early death. ready_us: when the worker became ready, 0 = it never was. */
 bool cg_death_is_early(enum cg_death death, struct cg_orders orders, uint64_t ready_us,
                        uint64_t now_us);
+
+/* What the access line of a request says that ended with its worker. */
+int cg_death_status(enum cg_death death);
 
 /* One line, with the request that ran if there was one. */
 void cg_death_log(enum cg_death death, int status, pid_t pid, const struct cg_slot *slot,

@@ -28,12 +28,14 @@ static struct cg_proc *proc_of(struct cg_list *node) {
 }
 
 int cg_pool_init(struct cg_pool *p, const struct cg_runtime *runtime, void *rt,
-                 cg_worker_main_fn worker_main, void *ctx) {
+                 cg_worker_main_fn worker_main, cg_lost_fn lost, void *ctx) {
     *p = (struct cg_pool){
         .runtime = runtime,
         .rt = rt,
         .worker_main = worker_main,
+        .lost = lost,
         .ctx = ctx,
+        .pid = getpid(),
         .wake_fds = {-1, -1},
         .life_fds = {-1, -1},
         .told_to_end = CG_MOMENT_GO_ON,
@@ -217,11 +219,21 @@ static void brake(struct cg_pool *p, const struct cg_proc *dead, uint64_t now_us
                pause_ms / 1000, pause_ms % 1000 / 100, p->throttle.rounds_n);
 }
 
+static void tell_lost(const struct cg_pool *p, const struct cg_proc *proc, enum cg_death death,
+                      uint64_t now_us) {
+    struct cg_slot_view view;
+    cg_slot_read(proc->slot, &view);
+    struct cg_lost lost = {proc->settings, &view, proc->pid, cg_death_status(death)};
+    if (view.request_us != 0)
+        p->lost(&lost, now_us);
+}
+
 static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, uint64_t now_us) {
     p->served |= cg_proc_note_ready(proc, now_us);
     cg_proc_note_timeout(proc, now_us);
     enum cg_death death = cg_death_of(status, proc->orders, &p->oom, now_us);
     cg_death_log(death, status, proc->pid, proc->slot, now_us);
+    tell_lost(p, proc, death, now_us);
     struct cg_loss loss = {
         .pid = proc->pid,
         .status = status,
@@ -294,6 +306,7 @@ static int live(struct cg_pool *p, struct cg_generation *g, struct cg_slot *slot
         .runtime = p->runtime,
         .rt = p->rt,
         .slot = slot,
+        .arbiter_pid = p->pid,
         .age = p->last_age,
         .parent_fd = p->life_fds[0],
         .arbiter_fd = p->wake_fds[1],

@@ -43,7 +43,9 @@ struct cg_pool {
     const struct cg_runtime *runtime;
     void *rt;
     cg_worker_main_fn worker_main;
+    cg_lost_fn lost;
     void *ctx;
+    pid_t pid;       /* the arbiter's */
     int wake_fds[2]; /* [1] is written by signal handlers and workers, [0] read by the arbiter */
     int life_fds[2]; /* only the arbiter holds [1]: when it is gone, workers read end of file */
 
@@ -63,7 +65,7 @@ struct cg_pool {
 
 /* 0 or -errno. */
 int cg_pool_init(struct cg_pool *p, const struct cg_runtime *runtime, void *rt,
-                 cg_worker_main_fn worker_main, void *ctx);
+                 cg_worker_main_fn worker_main, cg_lost_fn lost, void *ctx);
 
 /* Closes and frees everything; processes are not touched. Also right in a child. */
 void cg_pool_done(struct cg_pool *p);

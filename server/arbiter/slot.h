@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { CG_SLOT_TEXT_MAX = 200 };
+enum { CG_SLOT_TEXT_MAX = 500 };
 
 enum cg_slot_state {
     CG_SLOT_FREE,

@@ -218,6 +218,10 @@ struct cg_access *cg_access_new_record(const char *format) {
     return a;
 }
 
+void cg_access_set_pid(struct cg_access *a, pid_t pid) {
+    cg_access_values_set_pid(&a->values, pid);
+}
+
 void cg_access_free(struct cg_access *a) {
     if (!a)
         return;

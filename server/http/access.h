@@ -31,6 +31,9 @@ struct cg_access *cg_access_new(const char *format);
 struct cg_access *cg_access_new_record(const char *format);
 void cg_access_free(struct cg_access *a);
 
+/* The process that the lines are about, when it is not this one. */
+void cg_access_set_pid(struct cg_access *a, pid_t pid);
+
 /* Appends the line for a finished exchange to out. now_us: monotonic; wall_s: for %(t)s.
  * 0 or -ENOMEM. */
 int cg_access_render(struct cg_access *a, const struct cg_exchange *ex, uint64_t now_us,

@@ -14,9 +14,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+void cg_access_values_set_pid(struct cg_access_values *v, pid_t pid) {
+    snprintf(v->pid_text, sizeof(v->pid_text), "<%ld>", (long)pid);
+    snprintf(v->pid_number, sizeof(v->pid_number), "%ld", (long)pid);
+}
+
 void cg_access_values_init(struct cg_access_values *v) {
-    snprintf(v->pid_text, sizeof(v->pid_text), "<%ld>", (long)getpid());
-    snprintf(v->pid_number, sizeof(v->pid_number), "%ld", (long)getpid());
+    cg_access_values_set_pid(v, getpid());
     tzset();
 }
 

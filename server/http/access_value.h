@@ -45,6 +45,7 @@ struct cg_access_values {
 };
 
 void cg_access_values_init(struct cg_access_values *v);
+void cg_access_values_set_pid(struct cg_access_values *v, pid_t pid);
 void cg_access_values_done(struct cg_access_values *v);
 
 /* 0 or -ENOMEM. name: the field's, for the kinds that have one. */

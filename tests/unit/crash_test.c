@@ -37,6 +37,7 @@ CG_TEST(a_crash_names_the_signal_and_the_request) {
     server_expect_log(&s,
                       "was sent SIGSEGV! Last sign: request \"GET /x HTTP/1.1\" from 127.0.0.1 is "
                       "running for 0 s");
+    server_expect_log(&s, "lost \"GET /x HTTP/1.1\" of 127.0.0.1: 500");
     server_quit(&s);
 }
 
@@ -105,6 +106,7 @@ CG_TEST(a_request_past_the_timeout_is_named_and_its_worker_killed) {
     server_expect_log(&s, "): request \"GET /x HTTP/1.1\" from 127.0.0.1 is running for 1 s");
     server_expect_log(&s, "did not end in time, sending it SIGKILL: request");
     server_expect_log(&s, "was ended for its timeout: SIGKILL.");
+    server_expect_log(&s, "lost \"GET /x HTTP/1.1\" of 127.0.0.1: 504");
     server_quit(&s);
 }
 

@@ -102,6 +102,10 @@ static int live(struct cg_child *child) {
     return 0;
 }
 
+static void lost(const struct cg_lost *l, uint64_t now_us) {
+    cg_log(CG_LOG_INFO, "lost \"%s\" of %s: %d", l->view->line, l->view->client, l->status);
+}
+
 /* The runtime. */
 
 static void nothing(void *rt) {
@@ -209,7 +213,7 @@ static void run_server(struct server *s) {
     if (s->script.prepare)
         s->script.prepare();
     struct cg_arbiter_result result =
-        cg_arbiter_run(&s->settings, &s->heritage, &runtime, &s->script, live, &s->script);
+        cg_arbiter_run(&s->settings, &s->heritage, &runtime, &s->script, live, lost, &s->script);
     if (!result.in_child) {
         struct sigaction restored;
         sigaction(SIGTERM, NULL, &restored);

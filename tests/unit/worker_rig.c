@@ -254,6 +254,7 @@ static int serve(void) {
         .age = 1,
         .parent_fd = rig.life_fds[0],
         .arbiter_fd = arbiter_fds[1],
+        .arbiter_pid = getppid(),
         .ctx = &worker_app,
     };
     const char *failed;
