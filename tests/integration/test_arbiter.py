@@ -332,7 +332,8 @@ def test_timeout_kills_and_names_the_request(serve: Serve, worker_class: str, ho
     server = serve(app, "-k", worker_class, "--timeout", "1")
     with server.connect() as client:
         client.send_request("GET", "/stuck?x=1")
-        assert client.rest() == b""
+        answer = client.rest()  # a sync worker is killed, others have threads left to answer
+        assert answer.startswith(b"HTTP/1.1 504 ") or (worker_class == "sync" and answer == b"")
     server.wait_log(r"\[CRITICAL\] WORKER TIMEOUT \(pid:\d+\)")
     assert re.search(r"GET /stuck\?x=1 HTTP/1\.1.*127\.0\.0\.1", server.log), server.log
     server.wait_log("Booting worker", count=2)
