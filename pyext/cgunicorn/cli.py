@@ -8,6 +8,7 @@ import argparse
 import os
 import platform
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ from cgunicorn.settings.kinds import BOOL, INT, INT_OR_AUTO, LIST, MODE
 #: The first that is set counts, the other is ignored.
 ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
 
-_EXIT_INTERRUPTED = 130
+_EXIT_SIGNALLED = 128  # and the number of the signal, as a shell says it
+_EXIT_INTERRUPTED = _EXIT_SIGNALLED + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     code, in the master and in each worker process."""
     try:
         open_standard_streams()
+        if os.getpid() == 1:
+            mind_signals()
         inherited = take_inherited(os.environ)
         runtime = Runtime(invocation(sys.argv[1:] if argv is None else argv))
         for warning in runtime.config.warnings:
@@ -41,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _show(str(runtime.config))
         if runtime.config.print_config or runtime.config.check_config:
             return _preload(runtime)
-        if runtime.config.daemon and "GUNICORN_FD" not in inherited:
+        if runtime.config.daemon and "GUNICORN_PID" not in inherited:
             runtime.daemon = _go_into_background(runtime.config)
         failed = runtime.config.preload_app and _preload(runtime)
         return failed or _run(runtime, inherited)
@@ -92,6 +96,17 @@ def open_standard_streams() -> None:
             # The lowest number that is free, which is this one.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
             setattr(sys, name, os.fdopen(fd, mode))
+
+
+def mind_signals() -> None:
+    """As process 1 of a container: the kernel takes no default action there, so that a stop which
+    comes before the server has its own handlers would be lost."""
+
+    def leave(number: int, _: object) -> NoReturn:
+        sys.exit(_EXIT_SIGNALLED + number)
+
+    for number in (signal.SIGTERM, signal.SIGQUIT):
+        signal.signal(number, leave)
 
 
 def _show(text: str) -> None:

@@ -7,6 +7,7 @@
 
 #include "server/arbiter/listening.h"
 #include "server/arbiter/moments.h"
+#include "server/arbiter/notify.h"
 #include "server/arbiter/pidfile.h"
 #include "server/arbiter/pool.h"
 #include "server/arbiter/reload.h"
@@ -26,7 +27,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { RETRY_US = 1000000, LATE_US = 1000000, SENTENCE_MAX = 512 };
+enum {
+    RETRY_US = 1000000,
+    LATE_US = 1000000,
+    STOP_MARGIN_US = 5000000, /* what a stop takes beyond graceful_timeout */
+    SENTENCE_MAX = 512,
+};
 
 enum stop { STOP_NO, STOP_GRACEFUL, STOP_QUICK };
 
@@ -35,7 +41,9 @@ struct arbiter {
     struct cg_reload reload;
     struct cg_upgrade upgrade;
     struct cg_pidfile pidfile;
-    size_t told_workers_n; /* to statsd */
+    struct cg_notify notify;
+    const char *last_reload; /* how it went, for the service manager; NULL = none, or under way */
+    size_t told_workers_n;   /* to statsd */
     enum stop stop;
     int exit_code;
     const char *reason; /* why it stops, when nobody asked; static */
@@ -50,7 +58,22 @@ static const char *master_name(const struct arbiter *a) {
     return a->upgrade.old_master ? "Master.2" : "Master";
 }
 
+/* With a new master the service goes on: it is told before this process, which the manager takes
+ * for the service, ends. */
+static void notify_stop(struct arbiter *a) {
+    const struct cg_generation *g = a->pool.current;
+    uint64_t graceful_us = g ? (uint64_t)g->settings->graceful_timeout * 1000000 : 0;
+    if (!a->upgrade.new_master) {
+        cg_notify_stopping(&a->notify, graceful_us + STOP_MARGIN_US);
+        return;
+    }
+    cg_notify_main_pid(&a->notify, a->upgrade.new_master);
+    a->notify.silent = true;
+}
+
 static void stop(struct arbiter *a, enum stop how) {
+    if (a->stop == STOP_NO)
+        notify_stop(a);
     a->stop = how;
     cg_upgrade_stop(&a->upgrade, &a->pool);
     cg_pool_stop(&a->pool, how == STOP_QUICK, cg_clock_us());
@@ -81,6 +104,8 @@ static void on_hup(struct arbiter *a) {
     if (!is_serving(a))
         return;
     cg_log(CG_LOG_INFO, "Hang up: %s", master_name(a));
+    a->last_reload = NULL;
+    cg_notify_reloading(&a->notify, cg_clock_us());
     cg_reload_ask(&a->reload, &a->pool);
 }
 
@@ -118,7 +143,7 @@ static void on_usr2(struct arbiter *a) {
 static void on_winch(struct arbiter *a) {
     if (!is_serving(a))
         return;
-    if (!a->upgrade.new_master) {
+    if (!a->upgrade.new_master && !a->pool.current->settings->daemon) {
         cg_log(CG_LOG_DEBUG, "SIGWINCH ignored. Not daemonized, and no new master.");
         return;
     }
@@ -232,6 +257,11 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
         return rc;
     }
     cg_upgrade_init(&a->upgrade, &heritage);
+    if (cg_notify_init(&a->notify, text, getpid()) < 0)
+        cg_log(CG_LOG_WARNING, "NOTIFY_SOCKET is '%s', which is no address: nothing will be sent",
+               text->notify_socket);
+    a->notify.silent = heritage.old_master != 0;
+    a->upgrade.feeds_watchdog = a->notify.ping_every_us > 0;
     rc = write_pidfile(a, settings);
     if (rc < 0)
         return rc;
@@ -288,6 +318,7 @@ static void turn_reload(struct arbiter *a, uint64_t now_us) {
     const struct cg_generation *now = a->pool.current;
     if (now == before)
         return;
+    a->last_reload = "done";
     cg_listening_adjust(&now->listeners, now->settings);
     write_pidfile(a, now->settings);
 }
@@ -311,6 +342,8 @@ static bool turn_upgrade(struct arbiter *a, int *ret_exit_code) {
         const struct cg_settings *settings = a->pool.current->settings;
         cg_pidfile_bury(settings->pidfile, old_master);
         write_pidfile(a, settings);
+        cg_notify_main_pid(&a->notify, getpid());
+        a->notify.silent = false;
     }
     return cg_upgrade_turn(&a->upgrade, &a->pool, ret_exit_code);
 }
@@ -322,6 +355,26 @@ static void tell_workers(struct arbiter *a) {
     if (workers_n != a->told_workers_n)
         cg_statsd_gauge("gunicorn.workers", workers_n);
     a->told_workers_n = workers_n;
+}
+
+static void turn_notify(struct arbiter *a, uint64_t now_us) {
+    const struct cg_generation *g = a->pool.current;
+    struct cg_notify_view view = {
+        .ready_n = cg_pool_count_ready(&a->pool, g),
+        .wanted_n = g->wanted_n,
+        .requests_n = cg_pool_count_requests(&a->pool),
+        .is_reloading = a->pool.pending || a->reload.again,
+    };
+    if (a->notify.reloading && !view.is_reloading && !a->last_reload)
+        a->last_reload = "failed";
+    view.last_reload = a->last_reload;
+    cg_notify_turn(&a->notify, &view, now_us);
+}
+
+/* When the loop must turn again. */
+static uint64_t next_us(const struct arbiter *a, uint64_t now_us) {
+    uint64_t pool_us = cg_pool_next_us(&a->pool, now_us), notify_us = cg_notify_next_us(&a->notify);
+    return a->stop == STOP_NO && notify_us < pool_us ? notify_us : pool_us;
 }
 
 /* True in a child whose worker_main has returned *ret_exit_code. */
@@ -340,9 +393,11 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
             return true;
         obey_host(a);
         tell_workers(a);
-        if (a->stop != STOP_NO && cg_list_empty(&a->pool.procs))
+        if (a->stop == STOP_NO)
+            turn_notify(a, now_us);
+        else if (cg_list_empty(&a->pool.procs))
             return false;
-        uint64_t due_us = cg_pool_next_us(&a->pool, now_us);
+        uint64_t due_us = next_us(a, now_us);
         sleep_until(a, due_us);
         excuse_if_late(a, due_us);
     }

@@ -204,8 +204,19 @@ void cg_pool_signal(const struct cg_pool *p, int number) {
         kill(proc_of(at)->pid, number);
 }
 
+int cg_pool_count_ready(const struct cg_pool *p, const struct cg_generation *g) {
+    return count(p, g, serves);
+}
+
 bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g) {
-    return count(p, g, serves) >= g->wanted_n;
+    return cg_pool_count_ready(p, g) >= g->wanted_n;
+}
+
+uint64_t cg_pool_count_requests(const struct cg_pool *p) {
+    uint64_t requests_n = p->buried_requests_n;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
+        requests_n += atomic_load(&proc_of(at)->slot->requests_n);
+    return requests_n;
 }
 
 /* A worker died early: waits before the next fork, unless another one shows that they can live. */
@@ -245,6 +256,7 @@ static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, 
     /* A generation that does not come up is given up, not tried again. */
     if (loss.early && (loss.was_ready || !loss.was_pending))
         brake(p, proc, now_us);
+    p->buried_requests_n += atomic_load(&proc->slot->requests_n);
     cg_slot_release(proc->slot);
     cg_list_remove(&proc->node);
     proc->generation->procs_n--;

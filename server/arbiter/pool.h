@@ -55,9 +55,10 @@ struct cg_pool {
     struct cg_generation *current;
     struct cg_generation *pending; /* starting, to replace current; or NULL */
     int last_age;
-    bool served;          /* a worker has been ready, some time */
-    int told_to_end;      /* the exit code that the host has asked for, or CG_MOMENT_GO_ON */
-    bool pending_refused; /* the host has refused to fork for the pending generation */
+    uint64_t buried_requests_n; /* of workers that have gone */
+    bool served;                /* a worker has been ready, some time */
+    int told_to_end;            /* the exit code that the host has asked for, or CG_MOMENT_GO_ON */
+    bool pending_refused;       /* the host has refused to fork for the pending generation */
     struct cg_throttle throttle;
     struct cg_oom oom;
     uint64_t judge_from_us; /* no worker is found dead before */
@@ -98,8 +99,12 @@ void cg_pool_want(struct cg_pool *p, struct cg_generation *g, int n);
  * cg_pool_retire(). It must not be `current` or `pending`. */
 void cg_pool_freeze(struct cg_pool *p, struct cg_generation *g, uint64_t now_us);
 
-/* Whether the wanted workers of a generation are there and serve. */
+/* How many workers of a generation serve and may go on, and whether these are all that it wants. */
+int cg_pool_count_ready(const struct cg_pool *p, const struct cg_generation *g);
 bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g);
+
+/* The requests served since the start, by workers that have gone too. */
+uint64_t cg_pool_count_requests(const struct cg_pool *p);
 
 struct cg_loss {
     pid_t pid;

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { VARIABLE_MAX = 64 };
+enum { VARIABLE_MAX = 64, VARIABLES_N = 5 };
 
 static int open_process(pid_t pid) {
 #ifdef SYS_pidfd_open
@@ -70,7 +70,8 @@ static int let_through(const struct cg_listeners *listeners) {
 static void become_master(const struct cg_upgrade *u, struct cg_pool *p, pid_t parent) {
     const struct cg_listeners *listeners = &p->current->listeners;
     struct cg_buf fds = CG_BUF_INIT;
-    char old_master[VARIABLE_MAX], listen_pid[VARIABLE_MAX], listen_fds[VARIABLE_MAX];
+    char old_master[VARIABLE_MAX], watchdog_pid[VARIABLE_MAX];
+    char listen_pid[VARIABLE_MAX], listen_fds[VARIABLE_MAX];
     int rc = list_fds(listeners, &fds);
     if (rc == 0)
         rc = let_through(listeners);
@@ -79,13 +80,22 @@ static void become_master(const struct cg_upgrade *u, struct cg_pool *p, pid_t p
         goto done;
     }
     snprintf(old_master, sizeof(old_master), "GUNICORN_PID=%d", (int)parent);
+    snprintf(watchdog_pid, sizeof(watchdog_pid), "WATCHDOG_PID=%d", (int)getpid());
     snprintf(listen_pid, sizeof(listen_pid), "LISTEN_PID=%d", (int)getpid());
     snprintf(listen_fds, sizeof(listen_fds), "LISTEN_FDS=%d", u->manager_fds_n);
-    const char *from_manager[] = {old_master, listen_pid, listen_fds, NULL};
-    const char *from_us[] = {old_master, fds.at, NULL};
+    const char *variables[VARIABLES_N] = {old_master};
+    size_t n = 1;
+    if (listeners->fixed) {
+        variables[n++] = listen_pid;
+        variables[n++] = listen_fds;
+    } else {
+        variables[n++] = fds.at;
+    }
+    if (u->feeds_watchdog)
+        variables[n++] = watchdog_pid;
     cg_signals_restore();
     if (cg_moments_tell(p, CG_MOMENT_PRE_EXEC, p->current->settings, listeners))
-        p->runtime->execute(p->rt, listeners->fixed ? from_manager : from_us);
+        p->runtime->execute(p->rt, variables);
 done:
     cg_buf_done(&fds);
 }

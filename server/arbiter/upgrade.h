@@ -16,9 +16,10 @@
 
 struct cg_upgrade {
     bool asked;
-    bool ready;        /* the first workers of a new master are there, and it has said so */
-    pid_t new_master;  /* our child; 0 = there is none */
-    pid_t old_master;  /* our parent; 0 = there is none, or it has ended */
+    bool feeds_watchdog; /* the service manager\'s, and so will the new master */
+    bool ready;          /* the first workers of a new master are there, and it has said so */
+    pid_t new_master;    /* our child; 0 = there is none */
+    pid_t old_master;    /* our parent; 0 = there is none, or it has ended */
     int old_fd;        /* readable when the old master has ended; -1 where the system has no such */
     int manager_fds_n; /* of a service manager's sockets, which start at CG_HERITAGE_FIRST_FD */
 };
