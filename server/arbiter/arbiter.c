@@ -448,7 +448,11 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
 }
 
 void cg_arbiter_open_outputs(const struct cg_settings *settings) {
-    int rc = settings->capture_output ? cg_log_capture_output() : 0;
+    int rc = cg_log_own((uid_t)settings->user, (gid_t)settings->group);
+    if (rc < 0)
+        cg_log(CG_LOG_WARNING, "Can't give the logs to user %d and group %d: %s",
+               (int)settings->user, (int)settings->group, strerror(-rc));
+    rc = settings->capture_output ? cg_log_capture_output() : 0;
     if (rc < 0)
         cg_log(CG_LOG_ERROR, "Can't capture the application's output: %s", strerror(-rc));
     rc = cg_statsd_open(settings->statsd_host, settings->statsd_prefix, settings->dogstatsd_tags);

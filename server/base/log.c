@@ -2,8 +2,7 @@
  *
  * The log sink of log.h. Owns, for the whole process: the two descriptors with the paths behind
  * them, whom their files belong to, the level, the taker, and the access lines that wait for a
- * flush. It rotates, filters and formats
- * nothing else.
+ * flush. It rotates, filters and formats nothing else.
  *
  * Error lines take no lock, so they can be written from any thread and in a child forked from a
  * threaded process: the stamp is cached per thread, a descriptor keeps its number for ever once it
@@ -96,10 +95,15 @@ static size_t write_pieces(int fd, struct iovec *iov, int n) {
     return total;
 }
 
-static int own(int fd) {
-    struct stat status;
-    if (!has_owner || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) ||
-        (status.st_uid == owner_uid && status.st_gid == owner_gid))
+/* Gives a log file to its owner. Not what is reached through a link, be it a symbolic or a hard
+ * one: whoever may write into the folder would make a present of any file to himself. */
+static int own(int fd, const char *path) {
+    struct stat file, entry;
+    if (!has_owner || fstat(fd, &file) < 0 || lstat(path, &entry) < 0)
+        return 0;
+    bool is_entry = file.st_dev == entry.st_dev && file.st_ino == entry.st_ino;
+    if (!is_entry || !S_ISREG(file.st_mode) || file.st_nlink != 1 ||
+        (file.st_uid == owner_uid && file.st_gid == owner_gid))
         return 0;
     return fchown(fd, owner_uid, owner_gid) < 0 ? -errno : 0;
 }
@@ -120,7 +124,7 @@ static int open_path(const char *path, int stream) {
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0)
         return -errno;
-    own(fd);
+    own(fd, path);
     if (fd > STDERR_FILENO)
         return fd;
     int lifted = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -233,13 +237,12 @@ int cg_log_capture_output(void) {
 }
 
 int cg_log_own(uid_t uid, gid_t gid) {
-    has_owner = true;
+    has_owner = uid != geteuid() || gid != getegid();
     owner_uid = uid;
     owner_gid = gid;
-    int rc = is_file(&error_log) ? own(error_log.fd) : 0;
-    if (rc == 0 && is_file(&access_log))
-        rc = own(access_log.fd);
-    return rc;
+    int error_rc = is_file(&error_log) ? own(error_log.fd, error_log.path) : 0;
+    int access_rc = is_file(&access_log) ? own(access_log.fd, access_log.path) : 0;
+    return error_rc < 0 ? error_rc : access_rc;
 }
 
 void cg_log_divert(const struct cg_log_taker *to) {

@@ -61,8 +61,9 @@ bool cg_log_access_diverted(void);
  * takes its place. 0 or -errno. */
 int cg_log_capture_output(void);
 
-/* Log files belong to this user and group, those there are and those that are opened later. For a
- * process that may give files away. 0 or -errno. */
+/* Log files belong to this user and group, those there are and those that are opened later, so that
+ * a process which runs as them can open its logs anew; but not links, nor anything when the user
+ * and the group are this process's own. 0 or -errno, -EPERM when it may not give files away. */
 int cg_log_own(uid_t uid, gid_t gid);
 
 /* Whole lines into a log's file as they are, at once, whatever the level, the taker's too. */

@@ -252,6 +252,66 @@ def test_who_may_not_change_user_is_told_before_anything_starts(
     assert not (tmp_path / "x.pid").exists()
 
 
+TALKING_APP = """
+def app(environ, start_response):
+    print("printed", environ["PATH_INFO"], flush=True)
+    if environ["PATH_INFO"] == "/fail":
+        raise RuntimeError("in the app")
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@as_root
+def test_logs_belong_to_the_user_and_can_be_rotated(
+    serve_to_all: Serve, tmp_open: Path, worker_class: str
+) -> None:
+    logs = tmp_open / "logs"
+    logs.mkdir()
+    error, access = logs / "error", logs / "access"
+    error.touch(0o600)  # root's, as an earlier start left it
+    server = serve_to_all(
+        TALKING_APP,
+        *("-u", "nobody", "-g", "65533", "-k", worker_class, "--capture-output"),
+        *("--error-logfile", str(error), "--access-logfile", str(access)),
+        wait=False,
+    )
+    server.wait_listening_in(error)
+    server.get("/before")
+    # As logrotate does it with "create 0600 root root".
+    for file in (error, access):
+        file.rename(file.with_suffix(".1"))
+        file.touch(0o600)
+    server.send_signal(signal.SIGUSR1)
+
+    def is_reopened() -> bool:
+        server.get("/fail")
+        return "RuntimeError: in the app" in error.read_text()
+
+    poll(is_reopened, "the worker writes into the new error log")
+    poll(lambda: "GET /fail" in access.read_text(), "and into the new access log")
+    assert "printed /fail" in error.read_text()
+    assert "printed /before" in error.with_suffix(".1").read_text()
+    assert "GET /before" in access.with_suffix(".1").read_text()
+    for file in (error, access, error.with_suffix(".1"), access.with_suffix(".1")):
+        assert (file.stat().st_uid, file.stat().st_gid) == (65534, 65533), file
+    assert "Can't" not in error.read_text()
+
+
+@as_root
+def test_reload_gives_the_logs_to_another_user(serve_to_all: Serve, tmp_open: Path) -> None:
+    config = tmp_open / "gunicorn.conf.py"
+    config.write_text("user = 'nobody'\n")
+    log = tmp_open / "error"
+    server = serve_to_all(APP, "--error-logfile", "error", wait=False)
+    server.wait_listening_in(log)
+    assert log.stat().st_uid == 65534
+    config.write_text("user = 4321\n")
+    server.send_signal(signal.SIGHUP)
+    poll(lambda: "Reloaded: " in log.read_text(), "the reload")
+    assert log.stat().st_uid == 4321
+
+
 @as_root
 def test_reload_with_a_broken_user_keeps_the_old_workers(
     serve_to_all: Serve, tmp_open: Path

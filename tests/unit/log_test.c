@@ -231,6 +231,21 @@ CG_TEST(log_files_belong_to_whom_they_are_given) {
     CG_CHECK_INT(status.st_uid, uid);
 }
 
+/* Only root could give them away. */
+CG_TEST(files_behind_links_are_not_given_away) {
+    struct stat status;
+    const char *failed;
+    enter_folder();
+    close(open("target", O_WRONLY | O_CREAT, 0644));
+    CG_CHECK_INT(symlink("target", "error"), 0);
+    CG_CHECK_INT(link("target", "access"), 0);
+    CG_CHECK_INT(cg_log_open("error", "access", "info", &failed), 0);
+    CG_CHECK_INT(cg_log_own(12345, 12345), 0);
+    CG_CHECK_INT(cg_log_reopen(), 0);
+    CG_CHECK_INT(stat("target", &status), 0);
+    CG_CHECK_INT(status.st_uid, geteuid());
+}
+
 CG_TEST(full_buffer_flushes_itself) {
     enum { LINE = 1000, LINES = 500 };
     char line[LINE];
