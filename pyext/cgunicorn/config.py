@@ -142,12 +142,12 @@ def load(invocation: Invocation) -> Config:
         raise ConfigError("No application module specified.")
     values["config"] = location
     values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
-    _follow_others(values, app_spec)
     warnings = (
         *_file_warnings(file),
         *_variable_warnings(invocation.environ),
         *_effect_warnings(values, sources),
     )
+    _follow_others(values, app_spec)
     return Config(values, sources, app_spec, warnings)
 
 
@@ -227,6 +227,8 @@ def _follow_others(values: dict[str, Any], app_spec: str) -> None:
         values["boot_timeout"] = values["timeout"] or UNTIMED_BOOT_TIMEOUT
     if values["default_proc_name"] is None:
         values["default_proc_name"] = app_spec
+    if values["reload"]:
+        values["preload_app"] = False
 
 
 # Warnings
@@ -262,6 +264,11 @@ def _effect_warnings(values: Mapping[str, Any], sources: Mapping[str, str]) -> I
     for name, row in SETTINGS.items():
         if row.instead and values[name] != row.default:
             yield f"{name} (from {sources[name]}) has no effect here: {row.instead}."
+    if values["reload"] and values["preload_app"]:
+        yield (
+            f"preload_app (from {sources['preload_app']}) has no effect together with reload: each"
+            " worker loads the application, so that it can be loaded again."
+        )
 
 
 def _similar(name: str, candidates: list[str]) -> str:

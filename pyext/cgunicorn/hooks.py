@@ -39,7 +39,7 @@ class Hooks:
     def __init__(self, runtime: Runtime, directory: str) -> None:
         self.server = Server(runtime, directory)
         self._ready = False
-        self._was_interrupted = False
+        self.was_interrupted = False  # the worker is told to quit
         self._was_aborted = False
         self._exit_code = 0  # what an abort ends with
 
@@ -139,15 +139,15 @@ class Hooks:
 
     def worker_int(self) -> None:
         """INT or QUIT has come: the hook is called once."""
-        if not self._was_interrupted:
-            self._was_interrupted = True
+        if not self.was_interrupted:
+            self.was_interrupted = True
             self._run_guarded("worker_int", self.worker)
 
     def aborted(self, *_: object) -> None:
         """ABRT has come, to a worker that has exceeded its timeout: a quick stop that tells the
         other hook."""
         self._exit_code = _ABORTED
-        self._was_interrupted = True
+        self.was_interrupted = True
         self._worker_abort()
         os.kill(os.getpid(), signal.SIGQUIT)
 

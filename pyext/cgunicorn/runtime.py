@@ -25,6 +25,9 @@ from cgunicorn.surroundings import Surroundings
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from cgunicorn.reloader import Reloader
+    from cgunicorn.spew import Spew
+
 
 class Runtime:
     """Holds the newest configuration, the loaded applications and the hooks. Made once, in the
@@ -77,11 +80,33 @@ class Runtime:
             self._surroundings.apply(config)
         _set_title("worker", config)
         privileges.become(config)
-        application = self.hooks.post_worker_init(self.load(config))
+        reloader = self.hooks.worker.reloader = self._make_reloader(config)
+        spew = _start_spew() if config.spew else None
+        application = self.hooks.post_worker_init(self._load_watched(config, reloader))
+        if spew:
+            application = spew.through(application)
         self._relay.divert()  # application and hooks may have changed the loggers
         if config.worker_class != "sync":
             self._relay.start_thread()
+        if reloader:
+            reloader.start()
         return application
+
+    def _make_reloader(self, config: Config) -> Reloader | None:
+        if not config.reload:
+            return None
+        from cgunicorn.reloader import Reloader
+
+        return Reloader(config, self.hooks)
+
+    def _load_watched(self, config: Config, reloader: Reloader | None) -> WSGIApplication:
+        """With a reloader, what cannot be loaded is replaced by an application that says why."""
+        try:
+            return self.load(config)
+        except (Exception, SystemExit) as error:  # the user's code may raise any
+            if not reloader or self.hooks.was_interrupted:
+                raise
+            return reloader.explain(error)
 
     def reload(self) -> Config | None:
         """Reads the configuration anew; None when that fails, after logging why: everything is
@@ -157,3 +182,9 @@ class Runtime:
 
 def _set_title(role: str, config: Config) -> None:
     _cgunicorn.set_title(f"cgunicorn: {role} [{config.proc_name or config.default_proc_name}]")
+
+
+def _start_spew() -> Spew:
+    from cgunicorn.spew import Spew
+
+    return Spew()

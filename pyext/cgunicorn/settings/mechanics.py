@@ -21,8 +21,12 @@ ROWS = (
         False,
         "Restart the workers when the code of the application changes",
         "For development. An application that can't be loaded is answered with its traceback until"
-        " the next change.",
+        " the next change. preload_app has no effect then.",
         flags=("--reload",),
+        unlike=(
+            "An application that can't be loaded ends the server, unless it is for a SyntaxError;"
+            " and with preload_app nothing is loaded anew."
+        ),
     ),
     Setting(
         "reload_engine",
@@ -43,7 +47,8 @@ ROWS = (
         LIST,
         (),
         "A file that reload watches too; may be repeated",
-        "A path, which must exist, or a glob such as templates/**/*.html.",
+        "A path, which must exist, or a glob such as templates/**/*.html. A new file that matches"
+        " one is a change.",
         flags=("--reload-extra-file",),
         meta="FILES",
         check=check_extra_files,
@@ -54,7 +59,8 @@ ROWS = (
         BOOL,
         False,
         "Print every line of Python that is run",
-        "On standard error. Slow beyond all use but a search for where a program hangs.",
+        "With the values of the names in it, on standard error, from loading the application on."
+        " Slow beyond all use but a search for where a program hangs.",
         flags=("--spew",),
     ),
     Setting(
