@@ -2,7 +2,8 @@
 """From the text that names the application to the callable.
 
 MODULE, MODULE:NAME, MODULE:OBJECT.NAME, MODULE:FACTORY(ARGUMENTS); the arguments are literals, the
-name is `application` where none is given.
+name is `application` where none is given. For the module may stand file:PATH, as uWSGI's
+`wsgi-file` does.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from cgunicorn.errors import AppLoadError
-from cgunicorn.imports import NoSuchModuleError, import_module
+from cgunicorn.imports import NoSuchModuleError, import_file, import_module
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 DEFAULT_NAME = "application"
+
+_FILE = "file:"
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,11 @@ class Target:
 def load_app(spec: str) -> WSGIApplication:
     """Imports the module and finds or makes the application. AppLoadError when the text is to
     blame; what the application's own code raises is passed on."""
-    module_name, colon, text = spec.partition(":")
+    is_file = spec.startswith(_FILE)
+    module_name, colon, text = spec[len(_FILE) * is_file :].partition(":")
     text = text if colon else DEFAULT_NAME
     target = parse_target(text)
-    module = _import(module_name, text)
+    module = _run_file(module_name) if is_file else _import(module_name, text)
     app = _find(module, target, hint=not colon)
     if target.is_call:
         app = _call(app, target)
@@ -90,6 +94,13 @@ def _import(name: str, text: str) -> ModuleType:
         return import_module(name)
     except NoSuchModuleError as error:
         raise AppLoadError(f"{error} (looked for in {Path.cwd()} and sys.path).") from None
+
+
+def _run_file(path: str) -> ModuleType:
+    try:
+        return import_file(path)
+    except NoSuchModuleError as error:
+        raise AppLoadError(f"{error} (looked for in {Path.cwd()}).") from None
 
 
 def _find(module: ModuleType, target: Target, hint: bool) -> Any:

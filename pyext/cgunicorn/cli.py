@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from cgunicorn import _cgunicorn
-from cgunicorn.config import ArgumentsLayer, Config, Invocation
+from cgunicorn.config import ArgumentsLayer, Config, Invocation, read_uwsgi
 from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.reexec import take_inherited
 from cgunicorn.runtime import Runtime
 from cgunicorn.settings import SECTIONS, SETTINGS, Setting
 from cgunicorn.settings.kinds import BOOL, INT, INT_OR_AUTO, LIST, MODE
+from cgunicorn.uwsgi import command_line
+from cgunicorn.uwsgi.ini import Item
 
 #: The first that is set counts, the other is ignored.
 ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
@@ -37,13 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         open_standard_streams()
         if os.getpid() == 1:
             mind_signals()
+        arguments = sys.argv[1:] if argv is None else argv
+        started = invocation(arguments)
+        _enter_virtualenv(started, arguments)
         inherited = take_inherited(os.environ)
-        runtime = Runtime(invocation(sys.argv[1:] if argv is None else argv))
+        runtime = Runtime(started)
         for warning in runtime.config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
         if runtime.config.print_config:
             _show(str(runtime.config))
         if runtime.config.print_config or runtime.config.check_config:
+            if runtime.config.report:
+                _show(runtime.config.report)
             return _preload(runtime)
         if runtime.config.daemon and "GUNICORN_PID" not in inherited:
             runtime.daemon = _go_into_background(runtime.config)
@@ -53,6 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(str(error), error.details)
     except KeyboardInterrupt:
         return _EXIT_INTERRUPTED
+
+
+def _enter_virtualenv(started: Invocation, arguments: Sequence[str]) -> None:
+    """uWSGI's option, before anything else was done: this process may become another one."""
+    mapped = read_uwsgi(started)
+    if mapped and mapped.virtualenv:
+        from cgunicorn.uwsgi import virtualenv
+
+        chdir = started.arguments[-1].values.get("chdir", mapped.chdir)
+        virtualenv.enter(str(Path(started.directory, str(chdir), mapped.virtualenv)), arguments)
 
 
 def _preload(runtime: Runtime) -> int:
@@ -159,13 +176,17 @@ class _Version(argparse.Action):
 def invocation(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> Invocation:
     """What the user asked for, here and in the environment. SystemExit(2) after a message on
     standard error for a wrong command line."""
-    app_spec, values = _parse(argv)
+    items: tuple[Item, ...] | None = None
+    if command_line.is_uwsgi(argv):
+        app_spec, values, items = _parse_uwsgi(argv)
+    else:
+        app_spec, values = _parse(argv)
     layers = [ArgumentsLayer("the command line", values)]
     variable = next((v for v in ARGUMENT_VARIABLES if v in environ), None)
     if variable:
         values = _parse(_split(environ[variable], variable), variable)[1]
         layers.insert(0, ArgumentsLayer(variable, values))
-    return Invocation(app_spec, tuple(layers), dict(environ), start_directory(environ))
+    return Invocation(app_spec, tuple(layers), dict(environ), start_directory(environ), items)
 
 
 def start_directory(environ: Mapping[str, str]) -> str:
@@ -199,32 +220,49 @@ def _parse(args: Sequence[str], variable: str = "") -> tuple[str | None, dict[st
     return app_spec, values
 
 
-def build_parser() -> _Parser:
-    """The command line, from the settings table."""
+def _parse_uwsgi(
+    args: Sequence[str],
+) -> tuple[str | None, dict[str, object], tuple[Item, ...]]:
+    """The same for one of uWSGI's command lines, with the options that only uWSGI has."""
+    parser = build_parser(of_uwsgi=True)
+    values = vars(parser.parse_args(command_line.prepare(args)))
+    apps, more = command_line.split_words(values.pop("app"))
+    if len(apps) > 1:
+        parser.error(f"unrecognized arguments: {' '.join(apps[1:])}")
+    items = (*values.pop(command_line.DEST, ()), *more)
+    return next(iter(apps), None), values, items
+
+
+def build_parser(of_uwsgi: bool = False) -> _Parser:
+    """The command line, from the settings table; in one of uWSGI's, some flags are uWSGI's."""
     only = ", ".join(s.name for s in SETTINGS.values() if not s.flags)
     parser = _Parser(
         prog="cgunicorn",
         usage="%(prog)s [OPTIONS] [APP]",
         description="Serves a WSGI application. APP is MODULE, MODULE:NAME or MODULE:FACTORY(...).",
-        epilog=f"By configuration file or environment variable only: {only}.",
+        epilog=f"By configuration file or environment variable only: {only}. Command lines and"
+        " ini files of uWSGI are understood too: --ini FILE, FILE.ini, or any option of uWSGI.",
         formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,
     )
     parser.add_argument("-v", "--version", action=_Version, nargs=0, help="show versions and exit")
-    parser.add_argument("app", nargs="?", default=None, help=argparse.SUPPRESS)
+    parser.add_argument("app", nargs="*" if of_uwsgi else "?", default=None, help=argparse.SUPPRESS)
     for section in SECTIONS:
         group = parser.add_argument_group(section)
         for setting in SETTINGS.values():
             if setting.section == section and setting.flags:
-                _add_flag(group, setting)
+                _add_flag(group, setting, command_line.TAKEN_OVER if of_uwsgi else ())
+    if of_uwsgi:
+        command_line.add_flags(parser)
     return parser
 
 
-def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
+def _add_flag(group: argparse._ArgumentGroup, setting: Setting, without: Sequence[str]) -> None:
     help_line = _help_line(setting)
+    flags = [flag for flag in setting.flags if flag not in without]
     if setting.kind is BOOL:
         group.add_argument(
-            *setting.flags,
+            *flags,
             dest=setting.name,
             action="store_const",
             const=setting.flag_value,
@@ -232,7 +270,7 @@ def _add_flag(group: argparse._ArgumentGroup, setting: Setting) -> None:
         )
         return
     group.add_argument(
-        *setting.flags,
+        *flags,
         dest=setting.name,
         action="append" if setting.kind is LIST else "store",
         type=_argument_type(setting),

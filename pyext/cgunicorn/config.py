@@ -2,8 +2,9 @@
 """From what the user said to one immutable Config.
 
 Weakest first: the defaults (some with an environment variable of Gunicorn's: PORT, WEB_CONCURRENCY,
-FORWARDED_ALLOW_IPS, SENDFILE), the config file, the variables CGUNICORN_<NAME>, CGUNICORN_CMD_ARGS
-or else GUNICORN_CMD_ARGS, the command line. Only one config file and only one of the two
+FORWARDED_ALLOW_IPS, SENDFILE), the config file, uWSGI's ini files and variables, the variables
+CGUNICORN_<NAME>, CGUNICORN_CMD_ARGS or else GUNICORN_CMD_ARGS, the command line, in which flags of
+uWSGI's are weaker than ours. Only one config file and only one of the two
 ..._CMD_ARGS is read. Every value of every layer is validated, also one that a stronger layer
 overrides. Nothing is kept here: a reload starts from the same Invocation.
 """
@@ -17,11 +18,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cgunicorn import _cgunicorn, config_file, cpus
 from cgunicorn.errors import ConfigError
 from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
+
+if TYPE_CHECKING:
+    from cgunicorn.uwsgi.ini import Item
+    from cgunicorn.uwsgi.mapping import Given, Mapped
 
 #: Seconds; why so many is said where the settings are declared.
 ASYNC_KEEPALIVE = 75
@@ -62,22 +67,35 @@ class ArgumentsLayer(Layer):
 
 
 @dataclass(frozen=True)
+class UwsgiLayer(Layer):
+    """What was given in uWSGI's way."""
+
+    places: Mapping[str, str]
+
+    def place(self, name: str) -> str:
+        return self.places[name]
+
+
+@dataclass(frozen=True)
 class Invocation:
     """How the server was started; does not change while it runs. `directory` is the folder it was
-    started in, `arguments` are the layers of CMD_ARGS and of the command line."""
+    started in, `arguments` are the layers of CMD_ARGS and of the command line; `uwsgi` is what
+    flags of uWSGI's gave, None when there were none."""
 
     app_spec: str | None
     arguments: tuple[ArgumentsLayer, ...]
     environ: Mapping[str, str]
     directory: str
+    uwsgi: tuple[Item, ...] | None = None
 
 
 class Config:
     """All settings as attributes (`cfg.workers`), immutable. `app_spec` says where the application
-    is, `warnings` are sentences for the user."""
+    is, `warnings` are sentences for the user, `report` says what became of uWSGI's options."""
 
     app_spec: str
     warnings: tuple[str, ...]
+    report: str
 
     def __init__(
         self,
@@ -85,9 +103,11 @@ class Config:
         sources: Mapping[str, str],
         app_spec: str,
         warnings: tuple[str, ...] = (),
+        report: str = "",
     ) -> None:
         self.__dict__.update(values)
-        self.__dict__.update(app_spec=app_spec, warnings=warnings, _sources=dict(sources))
+        self.__dict__.update(app_spec=app_spec, warnings=warnings, report=report)
+        self.__dict__.update(_sources=dict(sources))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"No configuration setting for: {name}")
@@ -133,22 +153,47 @@ def _printed(value: object) -> object:
 def load(invocation: Invocation) -> Config:
     """Resolves the configuration and runs the config file for it. To be called in the folder that
     the server was started in. ConfigError."""
-    stronger = (*_variable_layers(invocation.environ), *invocation.arguments)
-    location = _strongest(stronger, "config") or config_file.default_file()
+    mapped = read_uwsgi(invocation)
+    *arguments, command_line = invocation.arguments
+    stronger = (
+        *_variable_layers(invocation.environ),
+        *arguments,
+        *_uwsgi_layers(mapped and mapped.strong),
+        command_line,
+    )
+    location = _strongest(stronger, "config")
+    if not location and not mapped:
+        location = config_file.default_file()
     file = FileLayer(location or "", _run_file(location, stronger) if location else {})
-    values, sources = _fold((*_default_layers(invocation), file, *stronger))
+    weaker = (*_default_layers(invocation), file, *_uwsgi_layers(mapped and mapped.weak))
+    values, sources = _fold((*weaker, *stronger))
     app_spec = invocation.app_spec or values["wsgi_app"]
     if not app_spec:
         raise ConfigError("No application module specified.")
     values["config"] = location
     values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
     warnings = (
+        *(mapped.warnings if mapped else ()),
         *_file_warnings(file),
         *_variable_warnings(invocation.environ),
         *_effect_warnings(values, sources),
     )
     _follow_others(values, app_spec)
-    return Config(values, sources, app_spec, warnings)
+    return Config(values, sources, app_spec, warnings, mapped.report if mapped else "")
+
+
+def read_uwsgi(invocation: Invocation) -> Mapped | None:
+    """What was given in uWSGI's way, if anything was. To be called where load() is. ConfigError."""
+    if invocation.uwsgi is None:
+        return None
+    from cgunicorn.uwsgi import mapping
+
+    return mapping.read(invocation.uwsgi, invocation.environ)
+
+
+def _uwsgi_layers(given: Given | None) -> Iterator[Layer]:
+    if given:
+        yield UwsgiLayer("uWSGI's options", given.values, given.places)
 
 
 def _run_file(location: str, stronger: Sequence[Layer]) -> dict[str, object]:

@@ -5,6 +5,11 @@ exceptions that the module's own code raises."""
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
+import importlib.util
+import re
+import sys
+from pathlib import Path
 from types import ModuleType
 
 
@@ -23,3 +28,18 @@ def import_module(name: str) -> ModuleType:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise NoSuchModuleError(str(error)) from None
         raise
+
+
+def import_file(path: str) -> ModuleType:
+    """Runs a file, whatever its ending, as a module with the name that uWSGI gives it.
+    NoSuchModuleError, or whatever its code raises."""
+    if not Path(path).is_file():
+        raise NoSuchModuleError(f"There is no file {path!r}")
+    name = "uwsgi_file_" + re.sub(r"[/.]", "_", path)
+    loader = importlib.machinery.SourceFileLoader(name, str(Path(path).absolute()))
+    spec = importlib.util.spec_from_loader(name, loader)
+    assert spec  # noqa: S101 - a loader was given
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    loader.exec_module(module)
+    return module
