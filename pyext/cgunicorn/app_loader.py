@@ -20,6 +20,8 @@ from cgunicorn.imports import NoSuchModuleError, import_file, import_module
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from cgunicorn.config import Config
+
 DEFAULT_NAME = "application"
 
 _FILE = "file:"
@@ -35,6 +37,15 @@ class Target:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
+def load_configured(config: Config) -> WSGIApplication:
+    """The application that a configuration names: as load_app(), or from a PasteDeploy file."""
+    if not config.paste:
+        return load_app(config.app_spec)
+    from cgunicorn import paste
+
+    return check_app(paste.load_app(config.paste, config.raw_paste_global_conf), config.paste)
+
+
 def load_app(spec: str) -> WSGIApplication:
     """Imports the module and finds or makes the application. AppLoadError when the text is to
     blame; what the application's own code raises is passed on."""
@@ -46,8 +57,13 @@ def load_app(spec: str) -> WSGIApplication:
     app = _find(module, target, hint=not colon)
     if target.is_call:
         app = _call(app, target)
+    return check_app(app, text)
+
+
+def check_app(app: Any, name: str) -> WSGIApplication:
+    """The application, if it is one. AppLoadError."""
     if app is None:
-        raise AppLoadError(f"Failed to find application object: {text!r}")
+        raise AppLoadError(f"Failed to find application object: {name!r}")
     if not callable(app):
         raise AppLoadError("Application object must be callable.")
     return app  # type: ignore[no-any-return]

@@ -35,13 +35,23 @@ _EXIT_INTERRUPTED = _EXIT_SIGNALLED + signal.SIGINT
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with the arguments given, else with those of the process; returns the exit
     code, in the master and in each worker process."""
+    arguments = sys.argv[1:] if argv is None else argv
+
+    def invoke() -> Invocation:
+        started = invocation(arguments)
+        _enter_virtualenv(started, arguments)
+        return started
+
+    return run(invoke)
+
+
+def run(invoke: Callable[[], Invocation]) -> int:
+    """The same with what the user asked for; ConfigError from `invoke` is told as well."""
     try:
         open_standard_streams()
         if os.getpid() == 1:
             mind_signals()
-        arguments = sys.argv[1:] if argv is None else argv
-        started = invocation(arguments)
-        _enter_virtualenv(started, arguments)
+        started = invoke()
         inherited = take_inherited(os.environ)
         runtime = Runtime(started)
         for warning in runtime.config.warnings:

@@ -2,11 +2,12 @@
 """From what the user said to one immutable Config.
 
 Weakest first: the defaults (some with an environment variable of Gunicorn's: PORT, WEB_CONCURRENCY,
-FORWARDED_ALLOW_IPS, SENDFILE), the config file, uWSGI's ini files and variables, the variables
-CGUNICORN_<NAME>, CGUNICORN_CMD_ARGS or else GUNICORN_CMD_ARGS, the command line, in which flags of
-uWSGI's are weaker than ours. Only one config file and only one of the two
-..._CMD_ARGS is read. Every value of every layer is validated, also one that a stronger layer
-overrides. Nothing is kept here: a reload starts from the same Invocation.
+FORWARDED_ALLOW_IPS, SENDFILE), a PasteDeploy file, the config file, uWSGI's ini files and
+variables, the variables CGUNICORN_<NAME>, CGUNICORN_CMD_ARGS or else GUNICORN_CMD_ARGS, the command
+line, in which flags of uWSGI's are weaker than ours, a program that runs the server. Only one
+config file and only one of the two ..._CMD_ARGS is read. Every value of every layer is validated,
+also one that a stronger layer overrides. Nothing is kept here: a reload starts from the same
+Invocation.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import difflib
 import os
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,8 @@ from cgunicorn.errors import ConfigError
 from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
     from cgunicorn.uwsgi.ini import Item
     from cgunicorn.uwsgi.mapping import Given, Mapped
 
@@ -52,6 +55,9 @@ class Layer:
         return self.source
 
 
+NOTHING = Layer("", {})
+
+
 class FileLayer(Layer):
     """The global variables of a config file."""
 
@@ -77,6 +83,18 @@ class UwsgiLayer(Layer):
 
 
 @dataclass(frozen=True)
+class Program:
+    """A Python program that runs the server. `layers` is called for each configuration, and says
+    what is weaker than a config file and what is stronger than all else; `load` makes the
+    application; `is_alone`: there is no config file beside it."""
+
+    name: str
+    layers: Callable[[], tuple[Layer, Layer]]
+    load: Callable[[Config], WSGIApplication]
+    is_alone: bool = False
+
+
+@dataclass(frozen=True)
 class Invocation:
     """How the server was started; does not change while it runs. `directory` is the folder it was
     started in, `arguments` are the layers of CMD_ARGS and of the command line; `uwsgi` is what
@@ -87,6 +105,7 @@ class Invocation:
     environ: Mapping[str, str]
     directory: str
     uwsgi: tuple[Item, ...] | None = None
+    program: Program | None = None
 
 
 class Config:
@@ -153,6 +172,8 @@ def _printed(value: object) -> object:
 def load(invocation: Invocation) -> Config:
     """Resolves the configuration and runs the config file for it. To be called in the folder that
     the server was started in. ConfigError."""
+    program = invocation.program
+    weak, strong = program.layers() if program else (NOTHING, NOTHING)
     mapped = read_uwsgi(invocation)
     *arguments, command_line = invocation.arguments
     stronger = (
@@ -160,14 +181,15 @@ def load(invocation: Invocation) -> Config:
         *arguments,
         *_uwsgi_layers(mapped and mapped.strong),
         command_line,
+        strong,
     )
     location = _strongest(stronger, "config")
-    if not location and not mapped:
+    if not location and not mapped and not (program and program.is_alone):
         location = config_file.default_file()
     file = FileLayer(location or "", _run_file(location, stronger) if location else {})
-    weaker = (*_default_layers(invocation), file, *_uwsgi_layers(mapped and mapped.weak))
-    values, sources = _fold((*weaker, *stronger))
-    app_spec = invocation.app_spec or values["wsgi_app"]
+    ours = (file, *_uwsgi_layers(mapped and mapped.weak), *stronger)
+    values, sources = _fold((*_default_layers(invocation), weak, _paste_layer(ours), *ours))
+    app_spec = _app_spec(invocation, values)
     if not app_spec:
         raise ConfigError("No application module specified.")
     values["config"] = location
@@ -194,6 +216,24 @@ def read_uwsgi(invocation: Invocation) -> Mapped | None:
 def _uwsgi_layers(given: Given | None) -> Iterator[Layer]:
     if given:
         yield UwsgiLayer("uWSGI's options", given.values, given.places)
+
+
+def _app_spec(invocation: Invocation, values: dict[str, Any]) -> str | None:
+    if values["paste"]:
+        values["paste"] = str(Path(invocation.directory, values["paste"]))
+        return str(values["paste"])
+    spec = invocation.app_spec or values["wsgi_app"]
+    return spec or (invocation.program.name if invocation.program else None)
+
+
+def _paste_layer(layers: Sequence[Layer]) -> Layer:
+    """The settings that stand in the file of the setting paste, if there is one."""
+    if not any(layer.values.get("paste") for layer in layers):
+        return NOTHING
+    from cgunicorn import paste
+
+    values, _ = _fold(layers)
+    return paste.server_layer(values["paste"], values["raw_paste_global_conf"] or ())
 
 
 def _run_file(location: str, stronger: Sequence[Layer]) -> dict[str, object]:

@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from cgunicorn import _cgunicorn, privileges
-from cgunicorn.app_loader import load_app
+from cgunicorn.app_loader import load_configured
 from cgunicorn.config import Config, Invocation, load
 from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
@@ -55,8 +55,13 @@ class Runtime:
         """The application of a configuration, loaded in this process once."""
         spec = config.app_spec
         if spec not in self._loaded:
-            self._loaded[spec] = load_app(spec)
+            self._loaded[spec] = self._load_anew(config)
         return self._loaded[spec]
+
+    def _load_anew(self, config: Config) -> WSGIApplication:
+        if self._invocation.program:
+            return self._invocation.program.load(config)
+        return load_configured(config)
 
     def loaded(self, config: Config) -> WSGIApplication | None:
         """The same, unless it would have to be loaded."""

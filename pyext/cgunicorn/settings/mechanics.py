@@ -321,8 +321,10 @@ ROWS = (
         STR,
         None,
         "The application, from a PasteDeploy file",
-        "FILE or FILE#SECTION. Needs the package PasteDeploy.",
+        "FILE or FILE#SECTION. Needs the package PasteDeploy. Settings in the file's [server:main]"
+        " count where its `use` names this server or Gunicorn, and are weaker than a config file.",
         flags=("--paste", "--paster"),
+        unlike="[server:main] counts under pserve only, and is stronger than the config file.",
     ),
     Setting(
         "raw_paste_global_conf",

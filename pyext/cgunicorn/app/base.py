@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""The server run by a Python program, with the classes of gunicorn.app.base: a program needs only
+another import. The rest of the package does not depend on this."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cgunicorn import cli
+from cgunicorn.app_loader import check_app
+from cgunicorn.config import NOTHING, ArgumentsLayer, Config, Invocation, Layer, Program
+from cgunicorn.errors import ConfigError
+from cgunicorn.settings import SETTINGS, Setting
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+class Settings:
+    """What a program sets, as `self.cfg`. What it does not set reads as the default."""
+
+    settings: Mapping[str, Setting] = MappingProxyType(SETTINGS)
+
+    def __init__(self) -> None:
+        self.given: dict[str, object] = {}
+
+    def set(self, name: str, value: object) -> None:
+        """AttributeError for an unknown name, ValueError for a value that is not valid."""
+        if name not in SETTINGS:
+            raise AttributeError(f"No configuration setting for: {name}")
+        try:
+            self.given[name] = None if value is None else SETTINGS[name].accept(value)
+        except ValueError as error:
+            raise ValueError(f"Invalid value for {name}: {value!r}: {error}") from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in SETTINGS:
+            raise AttributeError(f"No configuration setting for: {name}")
+        return self.given.get(name, SETTINGS[name].default)
+
+
+class BaseApplication:
+    """To be derived from: load_config() says the settings with self.cfg.set(), load() returns the
+    application. Nothing but these settings, and variables of the environment, counts.
+
+    self.cfg is the whole configuration, and immutable, when load() is called."""
+
+    cfg: Any
+
+    def __init__(self, usage: str | None = None, prog: str | None = None) -> None:
+        self.usage = usage
+        self.prog = prog
+        self.callable: WSGIApplication | None = None
+        self.logger = None
+        self._is_fresh = False
+        self.do_load_config()
+
+    def do_load_config(self) -> None:
+        """Ends the program, after one sentence, when that fails."""
+        try:
+            self._load_config_anew()
+        except Exception as error:  # noqa: BLE001 - the program's own code may raise any
+            print(f"Error: {error}", file=sys.stderr)
+            sys.exit(1)
+
+    def load_default_config(self) -> None:
+        self.cfg = Settings()
+
+    def init(self, parser: ArgumentParser, opts: Namespace, args: list[str]) -> Any:
+        raise NotImplementedError
+
+    def load_config(self) -> None:
+        raise NotImplementedError
+
+    def load(self) -> Any:
+        raise NotImplementedError
+
+    def reload(self) -> None:
+        self.do_load_config()
+
+    def wsgi(self) -> WSGIApplication:
+        if self.callable is None:
+            self.callable = check_app(self.load(), type(self).__name__)
+        return self.callable
+
+    def run(self) -> NoReturn:
+        """Serves; ends the process, in the master and in each worker."""
+        sys.exit(cli.run(self._invoke))
+
+    # What the server asks for.
+
+    def _load_config_anew(self) -> None:
+        self.load_default_config()
+        self.load_config()
+        self._is_fresh = True
+
+    def _layers(self) -> tuple[Layer, Layer]:
+        """At the start what the constructor has found; a reload looks again."""
+        if not self._is_fresh:
+            try:
+                self._load_config_anew()
+            except Exception as error:  # noqa: BLE001 - the program's own code may raise any
+                raise ConfigError(f"{error}") from None
+        self._is_fresh = False
+        return self._weak_layer(), Layer(type(self).__name__, self.cfg.given)
+
+    def _weak_layer(self) -> Layer:
+        return NOTHING
+
+    def _load(self, config: Config) -> WSGIApplication:
+        self.cfg = config
+        return self.wsgi()
+
+    def _invoke(self) -> Invocation:
+        environ = dict(os.environ)
+        program = Program(type(self).__name__, self._layers, self._load, is_alone=True)
+        no_arguments = (ArgumentsLayer("the command line", {}),)
+        return Invocation(
+            None, no_arguments, environ, cli.start_directory(environ), program=program
+        )
+
+
+class Application(BaseApplication):
+    """The same with command line and config file. init() may return a dict of settings that are
+    weaker than those; what self.cfg.set() says is stronger."""
+
+    _invocation: Invocation | None = None
+    _weak: Mapping[str, object] = MappingProxyType({})
+
+    def init(self, parser: ArgumentParser, opts: Namespace, args: list[str]) -> Any:
+        return None
+
+    def load_config(self) -> None:
+        parser = cli.build_parser()
+        opts = parser.parse_args()
+        self._weak = self.init(parser, opts, [opts.app] if opts.app else []) or {}
+        self._invocation = cli.invocation(sys.argv[1:])
+
+    def _weak_layer(self) -> Layer:
+        return Layer(type(self).__name__, self._weak)
+
+    def _invoke(self) -> Invocation:
+        alone = super()._invoke()
+        if not self._invocation or not alone.program:
+            return alone
+        program = dataclasses.replace(alone.program, is_alone=False)
+        return dataclasses.replace(self._invocation, program=program)
