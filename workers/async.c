@@ -82,7 +82,7 @@ static int set_listening(struct cg_async *e, bool on) {
 static void follow_room(struct cg_async *e) {
     if (e->pause_until_us && e->http.now_us >= e->pause_until_us)
         e->pause_until_us = 0;
-    bool room = cg_async_clients_have_room(e) && !e->minded;
+    bool room = cg_async_clients_have_room(e) && cg_async_calls_have_room(e) && !e->minded;
     int rc = set_listening(e, room && !e->stopping && !e->pause_until_us);
     if (rc < 0)
         pause_accepting(e, rc);
@@ -150,7 +150,7 @@ static void follow_stop(struct cg_async *e) {
 }
 
 static bool is_finished(const struct cg_async *e) {
-    return e->worker->stop == CG_STOP_QUICK || (e->released && e->n == e->given_up_n);
+    return e->worker->stop == CG_STOP_QUICK || (e->released && e->n == e->calls_n[CG_ASYNC_STUCK]);
 }
 
 /* A turn */
@@ -167,6 +167,7 @@ bool cg_async_upkeep(struct cg_async *e) {
         cg_async_calls_excuse(e, now_us - e->expected_us);
     e->expected_us = now_us;
     cg_async_calls_expire(e);
+    cg_async_threads_follow(e);
     follow_stop(e);
     cg_async_clients_expire(e);
     follow_room(e);

@@ -57,6 +57,7 @@
 #include "workers/worker.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -67,6 +68,15 @@ enum cg_async_hold {
     CG_ASYNC_INSIDE,   /* nobody, just now: the application has the thread */
     CG_ASYNC_OUTSIDE,  /* the thread */
     CG_ASYNC_GIVEN_UP, /* the leader, for ever: `timeout` is over */
+};
+
+/* What a call is counted as. `threads` bounds the requests; a stream, a response of which a part
+ * has left and which is not over soon, is given a thread beyond them, up to `max_streams`. */
+enum cg_async_kind {
+    CG_ASYNC_REQUEST,
+    CG_ASYNC_STREAM,
+    CG_ASYNC_STUCK, /* given up */
+    CG_ASYNC_KINDS_N,
 };
 
 struct cg_async_client {
@@ -80,6 +90,7 @@ struct cg_async_client {
     struct cg_deadline deadline;
     struct cg_list all, place;         /* place: in idle, ready, an inbox, or nowhere */
     struct cg_async_thread *thread;    /* where its exchange began; NULL = none under way */
+    uint64_t entered_us;               /* when that was */
     struct cg_async_client *next_done; /* in cg_async.done */
 };
 
@@ -101,15 +112,17 @@ struct cg_async_thread {
 
     /* The leader's: */
     struct cg_list inbox; /* clients whose exchange goes on here */
-    bool inbox_last;      /* new requests come first, the next time */
+    size_t exchanges_n;   /* that have begun here and are not over */
+    bool goes_on;         /* what it did last; new requests come first, the next time */
     bool looked;          /* a turn without waiting has found nothing to do */
     uint64_t turned_us;   /* when it last turned the loop */
 
     /* What it calls. */
     _Atomic int hold;          /* enum cg_async_hold */
-    int status_left;           /* of what has left, 0 = nothing; written outside only */
-    uint64_t body_left_bytes;  /* the same */
+    _Atomic int status_left;   /* of what has left, 0 = nothing; written outside only */
+    uint64_t body_left_bytes;  /* the same; read only when the call is given up */
     struct cg_list calling;    /* in cg_async.calling */
+    enum cg_async_kind kind;   /* the leader's; of the call */
     bool counts;               /* the call began a request */
     _Atomic uint64_t since_us; /* UINT64_MAX: it waits for its client, which `timeout` allows */
     struct cg_slot_view shown;
@@ -157,9 +170,10 @@ struct cg_async {
     _Atomic bool ticking; /* the keeper shall set it again */
     bool minded;          /* the keeper leads: nobody is there to call the application */
     _Atomic(struct cg_async_client *) done;
-    struct cg_async_thread *threads; /* room for twice `threads`: each may be replaced once */
-    size_t threads_n;
+    struct cg_async_thread *threads; /* room for twice as many: each may be replaced once */
+    size_t threads_n, threads_max;
     size_t started_n; /* of the threads */
+    sigset_t signals; /* that application threads leave blocked: those of the main thread */
     pthread_t keeper;
     bool keeper_started;
     int finish_fds[2]; /* readable for ever once `finished` is set */
@@ -171,8 +185,8 @@ struct cg_async {
     bool finished;  /* under lock */
 
     /* async_calls.c */
-    struct cg_list calling; /* threads */
-    size_t given_up_n;      /* of them; their clients are no more to be waited for */
+    struct cg_list calling;           /* threads */
+    size_t calls_n[CG_ASYNC_KINDS_N]; /* of them; clients of stuck ones are not waited for */
 };
 
 /* async.c, all for the leader */
@@ -221,15 +235,21 @@ void cg_async_threads_done(struct cg_async *e);
 void cg_async_threads_collect(struct cg_async *e);
 /* For the leader: responses say close from now on, also those of calls that are running. */
 void cg_async_threads_drain(struct cg_async *e);
-/* For the leader: one thread more, in place of one that is stuck. */
-void cg_async_threads_replace(struct cg_async *e);
+/* For the leader: starts those that are missing. */
+void cg_async_threads_follow(struct cg_async *e);
 
 /* async_calls.c, for the leader */
 
 /* A client's exchange begins or goes on on t (enter), and does not (leave). */
 void cg_async_thread_enter(struct cg_async_thread *t, bool begins);
 void cg_async_thread_leave(struct cg_async_thread *t);
-/* Gives up the calls that have taken longer than `timeout`. */
+/* May c's exchange, which begins or goes on, have a thread? */
+bool cg_async_calls_have_place(const struct cg_async *e, const struct cg_async_client *c);
+/* The same for any new request. */
+bool cg_async_calls_have_room(const struct cg_async *e);
+/* So many threads are there to be. */
+size_t cg_async_calls_want_threads(const struct cg_async *e);
+/* Tells streams, and gives up the calls that have taken longer than `timeout`. */
 void cg_async_calls_expire(struct cg_async *e);
 /* When that is due; UINT64_MAX for never. It may find nothing to do. */
 uint64_t cg_async_calls_due_us(const struct cg_async *e);

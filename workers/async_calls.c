@@ -19,8 +19,12 @@
 
 enum {
     SECOND_US = 1000 * 1000,
-    /* Steps of one exchange before others get their turn. */
+    /* What one exchange may have before others get their turn: steps, or time. */
     STEPS_MAX = 16,
+    SHARE_US = 1000,
+    /* A response that has begun to leave, and is not over so long after its application was
+     * entered, is a stream. */
+    STREAM_US = 250 * 1000,
     GATEWAY_TIMEOUT = 504,
 };
 
@@ -50,7 +54,7 @@ bool cg_async_thread_come_out(struct cg_async_thread *t) {
 
 static void go_in(struct cg_async_thread *t) {
     const struct cg_response *r = &cg_conn_exchange(t->client->conn)->response;
-    t->status_left = r->head_left ? r->status : 0;
+    atomic_store_explicit(&t->status_left, r->head_left ? r->status : 0, memory_order_relaxed);
     t->body_left_bytes = r->body_bytes;
     atomic_store_explicit(&t->hold, CG_ASYNC_INSIDE, memory_order_release);
 }
@@ -91,8 +95,47 @@ static void show(const struct cg_async_thread *t) {
     cg_slot_beat(slot, now_us); /* however old it is: the loop is well */
 }
 
-/* The slot shows the oldest call. Any call may become it, when its request is no longer ours to
- * read: the texts are kept. */
+/* Requests and streams */
+
+static uint64_t streams_max(const struct cg_async *e) {
+    const struct cg_settings *s = e->worker->settings;
+    return s->threads > 1 ? (uint64_t)s->max_streams : 0; /* one thread, one call at a time */
+}
+
+static bool has_become_stream(const struct cg_async *e, const struct cg_async_client *c) {
+    return e->http.now_us - c->entered_us >= STREAM_US;
+}
+
+static bool is_stream(const struct cg_async_thread *t) {
+    return atomic_load_explicit(&t->status_left, memory_order_relaxed) != 0 &&
+           has_become_stream(t->engine, t->client);
+}
+
+bool cg_async_calls_have_room(const struct cg_async *e) {
+    size_t streams_n = e->calls_n[CG_ASYNC_STREAM];
+    size_t beyond_n = streams_n > streams_max(e) ? streams_n - streams_max(e) : 0;
+    return e->calls_n[CG_ASYNC_REQUEST] + beyond_n < (size_t)e->worker->settings->threads;
+}
+
+bool cg_async_calls_have_place(const struct cg_async *e, const struct cg_async_client *c) {
+    return cg_async_calls_have_room(e) ||
+           (c->thread && cg_conn_exchange(c->conn)->response.head_left && has_become_stream(e, c));
+}
+
+size_t cg_async_calls_want_threads(const struct cg_async *e) {
+    size_t streams_n = e->calls_n[CG_ASYNC_STREAM];
+    size_t beside_n = streams_n < streams_max(e) ? streams_n : streams_max(e);
+    return (size_t)e->worker->settings->threads + beside_n + e->calls_n[CG_ASYNC_STUCK];
+}
+
+static void set_kind(struct cg_async_thread *t, enum cg_async_kind kind) {
+    t->engine->calls_n[t->kind]--;
+    t->engine->calls_n[kind]++;
+    t->kind = kind;
+}
+
+/* Entering and leaving. The slot shows the oldest call. Any call may become it, when its request is
+ * no longer ours to read: the texts are kept. */
 void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
     struct cg_async *e = t->engine;
     const struct cg_exchange *ex = cg_conn_exchange(t->client->conn);
@@ -102,6 +145,8 @@ void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
     copy_cut(t->shown.client, sizeof(t->shown.client), cg_endpoint_host(ex->client));
     copy_cut(t->shown.line, sizeof(t->shown.line), ex->request.line);
     go_in(t);
+    t->kind = is_stream(t) ? CG_ASYNC_STREAM : CG_ASYNC_REQUEST;
+    e->calls_n[t->kind]++;
     cg_list_push_back(&e->calling, &t->calling);
     if (begins)
         cg_worker_count_request(e->worker, e->http.now_us);
@@ -112,8 +157,7 @@ void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
 void cg_async_thread_leave(struct cg_async_thread *t) {
     struct cg_async *e = t->engine;
     struct cg_slot *slot = e->worker->child->slot;
-    if (is_given_up(t))
-        e->given_up_n--;
+    e->calls_n[t->kind]--;
     cg_list_remove(&t->calling);
     if (t->counts)
         cg_slot_end_request(slot, e->http.now_us);
@@ -203,14 +247,15 @@ void cg_async_thread_call(struct cg_async_thread *t) {
     cg_log_flush(); /* nothing finished is lost if the application takes the process down */
     cg_async_thread_take_host(t);
     cg_worker_enter_app(w);
-    for (int i = 1; step(t) && i < STEPS_MAX; i++) {
+    uint64_t begun_us = since_us(t);
+    for (int i = 1; step(t) && i < STEPS_MAX && t->http.now_us - begun_us < SHARE_US; i++) {
         atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
         go_in(t);
     }
     cg_worker_leave_app(w);
 }
 
-/* Calls that take too long */
+/* Calls that last, and calls that take too long */
 
 static uint64_t timeout_us(const struct cg_async *e) {
     return (uint64_t)e->worker->settings->timeout * SECOND_US;
@@ -219,13 +264,18 @@ static uint64_t timeout_us(const struct cg_async *e) {
 /* When it is to be given up; UINT64_MAX: not as things are. */
 static uint64_t due_us(const struct cg_async_thread *t) {
     uint64_t since = since_us(t);
-    return since == UINT64_MAX || is_given_up(t) ? UINT64_MAX : since + timeout_us(t->engine);
+    bool is_bounded = timeout_us(t->engine) > 0 && since != UINT64_MAX && !is_given_up(t);
+    return is_bounded ? since + timeout_us(t->engine) : UINT64_MAX;
+}
+
+/* Whether a call is a stream matters when others wait for its place. */
+static uint64_t look_us(const struct cg_async *e) {
+    return streams_max(e) == 0 || cg_async_calls_have_room(e) ? UINT64_MAX
+                                                              : e->http.now_us + STREAM_US;
 }
 
 uint64_t cg_async_calls_due_us(const struct cg_async *e) {
-    uint64_t first_us = UINT64_MAX;
-    if (timeout_us(e) == 0)
-        return first_us;
+    uint64_t first_us = look_us(e);
     for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
         uint64_t at_us = due_us(CG_LIST_ENTRY(node, struct cg_async_thread, calling));
         first_us = at_us < first_us ? at_us : first_us;
@@ -249,13 +299,13 @@ static void report(const struct cg_async_thread *t) {
 static void give_up(struct cg_async_thread *t) {
     struct cg_async *e = t->engine;
     const struct cg_conn *conn = t->client->conn;
+    int status_left = atomic_load_explicit(&t->status_left, memory_order_relaxed);
     report(t);
-    e->given_up_n++;
-    cg_conn_log_in_place(conn, &e->http, t->status_left ? t->status_left : GATEWAY_TIMEOUT,
+    set_kind(t, CG_ASYNC_STUCK);
+    cg_conn_log_in_place(conn, &e->http, status_left ? status_left : GATEWAY_TIMEOUT,
                          t->body_left_bytes);
-    cg_async_client_answer_in_place(e, t->client, t->status_left != 0);
+    cg_async_client_answer_in_place(e, t->client, status_left != 0);
     cg_worker_give_up(e->worker, e->http.now_us);
-    cg_async_threads_replace(e);
 }
 
 void cg_async_calls_expire(struct cg_async *e) {
@@ -263,6 +313,8 @@ void cg_async_calls_expire(struct cg_async *e) {
     for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
         struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
         int inside = CG_ASYNC_INSIDE;
+        if (t->kind == CG_ASYNC_REQUEST && is_stream(t))
+            set_kind(t, CG_ASYNC_STREAM);
         if (due_us(t) <= now_us &&
             atomic_compare_exchange_strong(&t->hold, &inside, CG_ASYNC_GIVEN_UP))
             give_up(t);

@@ -196,8 +196,12 @@ void cg_async_client_enter(struct cg_async *e, struct cg_async_thread *t,
                            struct cg_async_client *c) {
     cg_list_remove(&c->place);
     bool begins = !cg_conn_has_begun(c->conn);
+    if (begins) {
+        c->thread = t;
+        c->entered_us = e->http.now_us;
+        t->exchanges_n++;
+    }
     t->client = c;
-    c->thread = t;
     cg_async_thread_enter(t, begins);
     t->http.draining = e->worker->stop != CG_STOP_NO;
     t->http.now_us = e->http.now_us;
@@ -209,8 +213,11 @@ void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c) {
     cg_async_thread_leave(c->thread);
     cg_conn_move(c->conn, &e->http);
     c->away = false;
-    if (!cg_conn_has_begun(c->conn))
+    c->thread->goes_on = cg_conn_has_begun(c->conn);
+    if (!c->thread->goes_on) {
+        c->thread->exchanges_n--;
         c->thread = NULL;
+    }
     if (!cg_worker_is_quick())
         pump(e, c);
 }

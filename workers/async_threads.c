@@ -63,6 +63,23 @@ static void take_from_idle(struct cg_async *e, size_t at) {
         e->idle_threads[i] = e->idle_threads[i + 1];
 }
 
+/* Has the one that has waited least lead, of those with no exchange of their own if there is one:
+ * the next of that would wait for a new request to be over. False when none waits. */
+static bool promote(struct cg_async *e, bool only_free) {
+    for (size_t at = e->idle_threads_n; at-- > 0;) {
+        struct cg_async_thread *t = e->idle_threads[at];
+        if (t->exchanges_n > 0)
+            continue;
+        take_from_idle(e, at);
+        give_task(t, CG_ASYNC_LEAD);
+        return true;
+    }
+    if (only_free || e->idle_threads_n == 0)
+        return false;
+    give_task(e->idle_threads[--e->idle_threads_n], CG_ASYNC_LEAD);
+    return true;
+}
+
 static struct cg_async_client *take_first(struct cg_list *list) {
     struct cg_async_client *c = CG_LIST_ENTRY(list->next, struct cg_async_client, place);
     cg_list_remove(&c->place);
@@ -95,12 +112,17 @@ void cg_async_threads_collect(struct cg_async *e) {
     }
 }
 
+static bool may_take(const struct cg_async *e, const struct cg_list *list) {
+    return !cg_list_empty(list) &&
+           cg_async_calls_have_place(e, CG_LIST_ENTRY(list->next, struct cg_async_client, place));
+}
+
 /* Exchanges that go on on threads which are idle. A thread that has just become idle may still be
  * in `calling`: whom it has posted is settled first, in the next turn. */
 static void distribute(struct cg_async *e, const struct cg_async_thread *leader) {
     for (size_t i = 0; i < e->threads_n; i++) {
         struct cg_async_thread *t = &e->threads[i];
-        if (t == leader || cg_list_empty(&t->inbox) || !cg_list_empty(&t->calling))
+        if (t == leader || !cg_list_empty(&t->calling) || !may_take(e, &t->inbox))
             continue;
         pthread_mutex_lock(&e->lock);
         for (size_t at = e->idle_threads_n; at-- > 0;) {
@@ -117,10 +139,9 @@ static void distribute(struct cg_async *e, const struct cg_async_thread *leader)
 /* New requests and exchanges that go on take turns. NULL when there are none for t. */
 static struct cg_async_client *next_client(struct cg_async *e, struct cg_async_thread *t) {
     struct cg_list *lists[] = {&t->inbox, &e->ready};
-    t->inbox_last = !t->inbox_last;
     for (int i = 0; i < 2; i++) {
-        struct cg_list *list = lists[t->inbox_last ^ i];
-        if (!cg_list_empty(list))
+        struct cg_list *list = lists[t->goes_on ^ i];
+        if (may_take(e, list))
             return take_first(list);
     }
     return NULL;
@@ -177,7 +198,21 @@ void cg_async_threads_drain(struct cg_async *e) {
         e->threads[i].http.draining = true;
 }
 
-/* Until the baton is lost or the driver finished. */
+/* A new request is for a thread that has no exchange of its own, if one is idle: it leads then. */
+static bool hand_on(struct cg_async *e, struct cg_async_thread *t) {
+    if (t->exchanges_n == 0 || cg_list_empty(&e->ready))
+        return false;
+    pthread_mutex_lock(&e->lock);
+    bool handed = promote(e, true);
+    if (handed)
+        e->idle_threads[e->idle_threads_n++] = t;
+    pthread_mutex_unlock(&e->lock);
+    if (handed)
+        cg_async_thread_give_host(t);
+    return handed;
+}
+
+/* Until the baton is lost or handed on, or the driver finished. */
 static void lead(struct cg_async_thread *t) {
     struct cg_async *e = t->engine;
     t->looked = false;
@@ -186,8 +221,11 @@ static void lead(struct cg_async_thread *t) {
             lead_turn(e, t, false);
             continue; /* what it has brought may be for others */
         }
-        if (e->threads_n > 1)
+        if (e->threads_n > 1) {
             distribute(e, t);
+            if (hand_on(e, t))
+                return;
+        }
         struct cg_async_client *c = next_client(e, t);
         if (!c) {
             lead_turn(e, t, true);
@@ -236,6 +274,7 @@ static void enlist(struct cg_async_thread *t) {
 static void *run_thread(void *arg) {
     struct cg_async_thread *t = arg;
     const struct cg_child *child = t->engine->worker->child;
+    pthread_sigmask(SIG_SETMASK, &t->engine->signals, NULL); /* the keeper may have started it */
     child->runtime->thread_begin(child->rt);
     t->has_host = true;
     cg_async_thread_give_host(t);
@@ -257,23 +296,19 @@ static void *run_thread(void *arg) {
 
 /* The keeper */
 
-/* The thread that has waited least leads. False when none waits. */
-static bool promote(struct cg_async *e) {
+static bool stop_minding(struct cg_async *e) {
+    e->minded = false; /* before somebody else leads */
     pthread_mutex_lock(&e->lock);
-    bool any = e->idle_threads_n > 0;
-    if (any) {
-        e->minded = false;
-        give_task(e->idle_threads[--e->idle_threads_n], CG_ASYNC_LEAD);
-    }
+    bool stopped = promote(e, false);
     pthread_mutex_unlock(&e->lock);
-    return any;
+    return stopped;
 }
 
 /* Until an application thread leads again, or the driver is finished. */
 static void mind(struct cg_async *e) {
-    e->minded = true;
     cg_http_tick(&e->http);
-    while (!promote(e)) {
+    while (!stop_minding(e)) {
+        e->minded = true;
         if (!cg_async_upkeep(e)) {
             finish(e);
             return;
@@ -324,10 +359,12 @@ static int add_thread(struct cg_async *e) {
 }
 
 int cg_async_threads_init(struct cg_async *e) {
-    size_t n = (size_t)e->worker->settings->threads;
+    const struct cg_settings *s = e->worker->settings;
+    size_t n = (size_t)s->threads;
+    e->threads_max = 2 * (n + (size_t)s->max_streams);
     cg_list_init(&e->calling);
-    e->threads = calloc(2 * n, sizeof(*e->threads));
-    e->idle_threads = calloc(2 * n, sizeof(struct cg_async_thread *));
+    e->threads = calloc(e->threads_max, sizeof(*e->threads));
+    e->idle_threads = calloc(e->threads_max, sizeof(struct cg_async_thread *));
     e->tick = cg_tick_new();
     if (!e->threads || !e->idle_threads || !e->tick)
         return e->threads && e->idle_threads ? -errno : -ENOMEM;
@@ -369,13 +406,13 @@ static int start_thread(struct cg_async *e, pthread_t *ret_id, void *(*run)(void
  * others may, and what the application executes in them must not inherit blocked ones. */
 static int start_keeper(struct cg_async *e) {
     static const int of_crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    sigset_t others, before;
+    sigset_t others;
     sigfillset(&others);
     for (size_t i = 0; i < sizeof(of_crashes) / sizeof(of_crashes[0]); i++)
         sigdelset(&others, of_crashes[i]);
-    pthread_sigmask(SIG_SETMASK, &others, &before);
+    pthread_sigmask(SIG_SETMASK, &others, NULL);
     int rc = start_thread(e, &e->keeper, run_keeper, e);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &e->signals, NULL);
     e->keeper_started = rc == 0;
     return rc;
 }
@@ -390,20 +427,23 @@ static int start_next(struct cg_async *e) {
 /* The keeper last: it begins to lead. */
 static int start(struct cg_async *e) {
     int rc = 0;
+    pthread_sigmask(SIG_SETMASK, NULL, &e->signals);
     while (rc == 0 && e->started_n < e->threads_n)
         rc = start_next(e);
     return rc < 0 ? rc : start_keeper(e);
 }
 
-void cg_async_threads_replace(struct cg_async *e) {
-    if (e->threads_n == 2 * (size_t)e->worker->settings->threads)
-        return;
-    int rc = add_thread(e);
-    e->threads[e->threads_n - 1].http.draining = true;
-    if (rc == 0)
-        rc = start_next(e);
-    if (rc < 0)
-        cg_log(CG_LOG_ERROR, "Cannot replace a stuck thread: %s", strerror(-rc));
+void cg_async_threads_follow(struct cg_async *e) {
+    while (e->threads_n < cg_async_calls_want_threads(e) && e->threads_n < e->threads_max) {
+        int rc = add_thread(e);
+        if (rc == 0)
+            rc = start_next(e);
+        if (rc < 0) {
+            cg_log(CG_LOG_ERROR, "Cannot start a thread, going on with those there are: %s",
+                   strerror(-rc));
+            e->threads_max = e->threads_n;
+        }
+    }
 }
 
 /* Without the host. */

@@ -140,6 +140,62 @@ def test_iterator_is_pulled_only_as_the_client_drains(serve: Serve) -> None:
         assert int(ask(other, "/pulled")) == 200
 
 
+EVENTS = """
+import threading
+
+told = threading.Condition()
+streams = events = 0
+
+def listen():
+    global streams
+    streams += 1
+    yield b": hello\\n\\n"
+    seen = events
+    while True:
+        with told:
+            told.wait_for(lambda: events != seen)
+        seen = events
+        yield b"data: %d\\n\\n" % seen
+
+def app(environ, start_response):
+    global events
+    path = environ["PATH_INFO"]
+    if path == "/events":
+        start_response("200 OK", [("Content-Type", "text/event-stream")])
+        return listen()
+    if path == "/tell":
+        with told:
+            events += 1
+            told.notify_all()
+    start_response("200 OK", [])
+    return [b"%d" % streams]
+"""
+
+
+def next_event(client: Client) -> bytes:
+    """The chunk that carries it."""
+    data = client.reader.read(int(client.line(), 16))
+    assert client.line() == b""
+    return data
+
+
+def test_event_streams_hold_up_nobody(serve: Serve) -> None:
+    """Ten listeners and four threads; each event reaches all of them."""
+    server = serve(EVENTS, "--threads", "4")
+    streams = [server.connect() for _ in range(10)]
+    for client in streams:
+        client.send_request("GET", "/events")
+    for client in streams:
+        client.head()
+        assert next_event(client) == b": hello\n\n"
+    for n in range(1, 4):
+        assert server.get("/").body == b"10"
+        assert server.get("/tell").status == 200
+        assert [next_event(client) for client in streams] == [b"data: %d\n\n" % n] * 10
+    for client in streams:
+        client.close()
+
+
 def test_thousand_idle_connections(serve: Serve) -> None:
     server = serve(APP, "-k", "async", "--worker-connections", "1100")
     clients = [server.connect() for _ in range(1000)]

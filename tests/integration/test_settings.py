@@ -23,6 +23,7 @@ OURS = {
     "client_body_timeout",
     "client_header_timeout",
     "limit_request_body",
+    "max_streams",
     "max_worker_lifetime",
     "max_worker_lifetime_jitter",
     "reload_on_rss",

@@ -239,6 +239,94 @@ CG_TEST(mixed_load_on_four_threads_loses_nothing) {
     mix(4, 60);
 }
 
+/* A stream: a part of its response has left, and it is not over for as long as the gate is shut. */
+static int open_stream(void) {
+    int fd = rig_connect_tcp();
+    rig_ask(fd, "/trickle");
+    rig_hear(fd, "drop", 1);
+    rig_await_byte(rig.entered_fds[0]);
+    return fd;
+}
+
+static void close_streams(const int *fds, int n) {
+    kill(rig.server, SIGQUIT);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    for (int i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+CG_TEST(streams_hold_no_thread_of_requests) {
+    enum { STREAMS_N = 6 };
+    int streams[STREAMS_N], busy;
+    rig.settings.max_streams = STREAMS_N;
+    start(2);
+    for (int i = 0; i < STREAMS_N; i++)
+        streams[i] = open_stream();
+    busy = enter_gate();
+    for (int i = 0; i < 20; i++)
+        rig_expect_service();
+    close(busy);
+    close_streams(streams, STREAMS_N);
+}
+
+CG_TEST(threads_of_streams_do_not_serve_more_requests_than_threads) {
+    int stream, busy[2], kept = -1;
+    start(2);
+    kept = rig_connect_tcp();
+    rig_ask(kept, "/");
+    rig_hear_hello(kept);
+    stream = open_stream();
+    busy[0] = enter_gate();
+    busy[1] = enter_gate(); /* has the thread that was started for the stream */
+    open_gate(1);           /* one of the three; a stream goes on with its next wait */
+    rig_ask(kept, "/");
+    for (int i = 0; !rig_readable(kept, 20); i++) {
+        CG_CHECK(i < 100);
+        open_gate(1);
+    }
+    rig_hear_hello(kept);
+    close(busy[0]);
+    close(busy[1]);
+    close_streams(&stream, 1);
+}
+
+CG_TEST(streams_beyond_max_streams_let_requests_in_between_two_chunks) {
+    int streams[3], kept;
+    rig.settings.max_streams = 1;
+    start(2);
+    kept = rig_connect_tcp();
+    rig_ask(kept, "/");
+    rig_hear_hello(kept);
+    for (int i = 0; i < 3; i++)
+        streams[i] = open_stream();
+    rig_ask(kept, "/");
+    CG_CHECK(!rig_readable(kept, 600));
+    open_gate(1);
+    rig_hear_hello(kept);
+    close_streams(streams, 3);
+}
+
+CG_TEST(stream_on_the_only_thread_lets_requests_in_between_two_chunks) {
+    start(1);
+    int stream = open_stream(), other = rig_connect_tcp();
+    rig_ask(other, "/");
+    CG_CHECK(!rig_readable(other, 600)); /* one thread, one call */
+    open_gate(1);
+    rig_hear_hello(other);
+    rig_await_byte(rig.entered_fds[0]); /* and the stream goes on */
+    close_streams(&stream, 1);
+}
+
+CG_TEST(stream_past_timeout_is_given_up) {
+    rig.settings.timeout = 1;
+    start(2);
+    int stream = open_stream(), busy = enter_gate();
+    rig_hear(stream, NULL, 0);
+    CG_CHECK(strncmp(rig_hear(busy, NULL, 0), "HTTP/1.1 504 ", 13) == 0);
+    CG_CHECK_INT(rig_await_exit(), 0);
+    CG_CHECK_INT(rig_count_in(rig.access_path, "GET /trickle 200\n"), 1);
+}
+
 /* One piece of what is there; false at the end. */
 static bool take_piece(int fd, size_t *total) {
     static char window[128 * 1024];

@@ -30,6 +30,7 @@ struct rig rig = {
             .backlog = 64,
             .worker_class = "sync",
             .threads = 1,
+            .max_streams = 32,
             .timeout = 30,
             .graceful_timeout = 30,
             .worker_connections = 1000,

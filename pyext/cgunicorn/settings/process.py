@@ -104,6 +104,23 @@ ROWS = (
         unlike="0 is accepted.",
     ),
     Setting(
+        "max_streams",
+        WORKER_PROCESSES,
+        INT,
+        32,
+        "Streams that have threads of their own, beside `threads`",
+        "A response of which a part has left, and which is not over a quarter of a second after its"
+        " application was entered, is a stream: server-sent events, for instance. While its"
+        " iterator runs it is given a thread beyond `threads`, so that other requests go on. So"
+        " a worker may come to have `threads` and `max_streams` threads, which are started as they"
+        " are needed. Streams beyond this number hold threads of the others, each until its next"
+        " chunk. With one thread there are no others: the application is never called twice at"
+        " once.",
+        flags=("--max-streams",),
+        least=0,
+        most=10000,
+    ),
+    Setting(
         "worker_connections",
         WORKER_PROCESSES,
         INT,
