@@ -234,9 +234,14 @@ static void tell_lost(const struct cg_pool *p, const struct cg_proc *proc, enum 
                       uint64_t now_us) {
     struct cg_slot_view view;
     cg_slot_read(proc->slot, &view);
+    if (view.request_us == 0)
+        return;
+    /* A worker that leaves because of its timeout has logged the request that took so long. */
+    uint64_t timeout_us = (uint64_t)proc->settings->timeout * 1000000;
+    if (atomic_load(&proc->slot->timed_out) && now_us - view.request_us >= timeout_us)
+        return;
     struct cg_lost lost = {proc->settings, &view, proc->pid, cg_death_status(death)};
-    if (view.request_us != 0)
-        p->lost(&lost, now_us);
+    p->lost(&lost, now_us);
 }
 
 static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, uint64_t now_us) {

@@ -593,7 +593,7 @@ def test_what_the_server_object_is_asked_for_is_done(
     )
     server = serve(APP)
     story.wait("post_worker_init", 3)
-    os.kill(server.wait_workers(3)[0], signal.SIGTERM)
+    os.kill(server.wait_workers(3)[0], signal.SIGKILL)
     assert server.wait() == 0
     first = next(row for row in story if row[0] == "child_exit")
     assert first[3] is False and first[4] == 2

@@ -168,7 +168,7 @@ def test_reader_that_stops_is_cut_after_send_timeout(start: Start, target: str) 
     with ExitStack() as stack:
         began = time.monotonic()
         (client,) = non_readers(server, 1, f"/{target}", stack)
-        server.wait_log(f'"GET /{target} HTTP/1.1" 200')
+        server.wait_log(f'"GET /{target} HTTP/1.1" 499')
         assert time.monotonic() - began > 0.9
         with pytest.raises((EOFError, ConnectionResetError)):
             client.response()
