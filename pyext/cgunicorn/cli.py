@@ -28,51 +28,62 @@ from cgunicorn.uwsgi.ini import Item
 #: The first that is set counts, the other is ignored.
 ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
 
+#: The first argument that is not the name of an application, but of another command.
+LAB = "lab"
+
 _EXIT_SIGNALLED = 128  # and the number of the signal, as a shell says it
-_EXIT_INTERRUPTED = _EXIT_SIGNALLED + signal.SIGINT
+EXIT_INTERRUPTED = _EXIT_SIGNALLED + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command with the arguments given, else with those of the process; returns the exit
     code, in the master and in each worker process."""
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == [LAB]:
+        from cgunicorn.lab import command
 
-    def invoke() -> Invocation:
-        started = invocation(arguments)
-        _enter_virtualenv(started, arguments)
-        return started
-
-    return run(invoke)
+        return command.main(arguments[1:])
+    return run(lambda: invoke(arguments))
 
 
-def run(invoke: Callable[[], Invocation]) -> int:
-    """The same with what the user asked for; ConfigError from `invoke` is told as well."""
+def invoke(arguments: Sequence[str]) -> Invocation:
+    """What the arguments ask for, after this process has become what they want it to be."""
+    started = invocation(arguments)
+    enter_virtualenv(started, arguments)
+    return started
+
+
+def run(
+    invoke: Callable[[], Invocation], make_runtime: Callable[[Invocation], Runtime] = Runtime
+) -> int:
+    """Runs the server with what the user asked for; ConfigError from `invoke` is told as well.
+    Returns as main() does."""
     try:
         open_standard_streams()
         if os.getpid() == 1:
             mind_signals()
         started = invoke()
         inherited = take_inherited(os.environ)
-        runtime = Runtime(started)
+        runtime = make_runtime(started)
         for warning in runtime.config.warnings:
             print(f"Warning: {warning}", file=sys.stderr)
         if runtime.config.print_config:
-            _show(str(runtime.config))
+            show(str(runtime.config))
         if runtime.config.print_config or runtime.config.check_config:
             if runtime.config.report:
-                _show(runtime.config.report)
+                show(runtime.config.report)
             return _preload(runtime)
         if runtime.config.daemon and "GUNICORN_PID" not in inherited:
             runtime.daemon = _go_into_background(runtime.config)
         failed = runtime.config.preload_app and _preload(runtime)
         return failed or _run(runtime, inherited)
     except ConfigError as error:
-        return _complain(str(error), error.details)
+        return complain(str(error), error.details)
     except KeyboardInterrupt:
-        return _EXIT_INTERRUPTED
+        return EXIT_INTERRUPTED
 
 
-def _enter_virtualenv(started: Invocation, arguments: Sequence[str]) -> None:
+def enter_virtualenv(started: Invocation, arguments: Sequence[str]) -> None:
     """uWSGI's option, before anything else was done: this process may become another one."""
     mapped = read_uwsgi(started)
     if mapped and mapped.virtualenv:
@@ -86,9 +97,9 @@ def _preload(runtime: Runtime) -> int:
     try:
         runtime.preload()
     except AppLoadError as error:
-        return _complain(str(error))
+        return complain(str(error))
     except Exception as error:  # noqa: BLE001 - the user's code may raise any
-        return _complain("Error while loading the application.", user_traceback(error))
+        return complain("Error while loading the application.", user_traceback(error))
     return 0
 
 
@@ -107,10 +118,10 @@ def _run(runtime: Runtime, inherited: dict[str, str]) -> int:
     try:
         code = _cgunicorn.run(runtime.config, runtime, inherited)
         if code and not runtime.is_open and errorlog != "-":
-            return _complain(f"The server did not start, {errorlog!r} says why.")
+            return complain(f"The server did not start, {errorlog!r} says why.")
         return code
     except OSError as error:
-        return _complain(f"Can't open the log {error.filename!r}: {error.strerror}.")
+        return complain(f"Can't open the log {error.filename!r}: {error.strerror}.")
 
 
 def open_standard_streams() -> None:
@@ -136,7 +147,7 @@ def mind_signals() -> None:
         signal.signal(number, leave)
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """Prints it at once, that a failure be told. Paths may have bytes, and values characters, that
     standard output cannot encode."""
     encoding = sys.stdout.encoding
@@ -147,7 +158,8 @@ def _show(text: str) -> None:
         raise ConfigError(f"Can't write to standard output: {error.strerror}.") from None
 
 
-def _complain(sentence: str, details: str = "") -> int:
+def complain(sentence: str, details: str = "") -> int:
+    """Tells the user; returns the exit code."""
     print(f"{details}Error: {sentence}", file=sys.stderr)
     return 1
 
@@ -179,7 +191,7 @@ class _Version(argparse.Action):
         c = _cgunicorn
         python = f"{platform.python_implementation()} {platform.python_version()}"
         versions = f"llhttp {c.llhttp_version}, libuv {c.libuv_version}, {python}"
-        _show(f"cgunicorn (version {c.version})\n{versions}")
+        show(f"cgunicorn (version {c.version})\n{versions}")
         parser.exit()
 
 
@@ -250,7 +262,8 @@ def build_parser(of_uwsgi: bool = False) -> _Parser:
         prog="cgunicorn",
         usage="%(prog)s [OPTIONS] [APP]",
         description="Serves a WSGI application. APP is MODULE, MODULE:NAME or MODULE:FACTORY(...).",
-        epilog=f"By configuration file or environment variable only: {only}. Command lines and"
+        epilog="`cgunicorn lab APP` measures which workers suit the application, see `cgunicorn lab"
+        f" --help`. By configuration file or environment variable only: {only}. Command lines and"
         " ini files of uWSGI are understood too: --ini FILE, FILE.ini, or any option of uWSGI.",
         formatter_class=_Formatter,
         argument_default=argparse.SUPPRESS,

@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cgunicorn import _cgunicorn, config_file, cpus
-from cgunicorn.errors import ConfigError
+from cgunicorn.errors import ConfigError, NoAppError
 from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def load(invocation: Invocation) -> Config:
     values, sources = _fold((*_default_layers(invocation), weak, _paste_layer(ours), *ours))
     app_spec = _app_spec(invocation, values)
     if not app_spec:
-        raise ConfigError("No application module specified.")
+        raise NoAppError("No application module specified.")
     values["config"] = location
     values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
     warnings = (

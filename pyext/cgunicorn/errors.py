@@ -22,6 +22,10 @@ class ConfigError(Exception):
         self.details = details
 
 
+class NoAppError(ConfigError):
+    """No application is named anywhere."""
+
+
 class AppLoadError(Exception):
     """The application was not found where it was said to be, or is none. Exceptions of its own
     code are passed on as they are."""
