@@ -251,6 +251,7 @@ VALUES = {
     **dict.fromkeys(("plugin", "plugins", "need-plugin"), "python3"),
     **dict.fromkeys(("set-placeholder", "set-ph", "set"), "x=1"),
     **dict.fromkeys(("chdir",), "."),
+    "paste": "/dev/null",  # on the command line the flag is ours, and the file is read
     "env": "A=1",
 }
 

@@ -391,7 +391,7 @@ _ABSENT = (
     _absent("harakiri-*", "harakiri itself is known"),
     _absent("min-worker-lifetime exit-on-reload", "workers are replaced whenever that is due"),
     _absent("reload-on-as evil-reload-on-as", "use reload-on-rss"),
-    _absent("paste paste-*", "load it in a module, and name that"),
+    _absent("paste paste-*", "give the file to --paste, without config: in front of it"),
     _absent("pyargv optimize", "set it where Python is started (PYTHONOPTIMIZE)"),
     _absent("catch-exceptions py-tracebacker", "exceptions are in the error log", Arity.OPTIONAL),
     _absent("honour-stdin", "run the application by itself to debug it", Arity.FLAG),
