@@ -8,16 +8,18 @@ name is `application` where none is given. For the module may stand file:PATH, a
 
 from __future__ import annotations
 
-import ast
-from dataclasses import dataclass, field
+import keyword
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgunicorn.errors import AppLoadError
 from cgunicorn.imports import NoSuchModuleError, import_file, import_module
 
 if TYPE_CHECKING:
+    import ast
+
     from _typeshed.wsgi import WSGIApplication
 
     from cgunicorn.config import Config
@@ -27,14 +29,13 @@ DEFAULT_NAME = "application"
 _FILE = "file:"
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """What stands behind the colon, parsed: the attributes to follow, and how to call the last."""
 
     names: tuple[str, ...]
     is_call: bool = False
     args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = MappingProxyType({})
 
 
 def load_configured(config: Config) -> WSGIApplication:
@@ -71,6 +72,10 @@ def check_app(app: Any, name: str) -> WSGIApplication:
 
 def parse_target(text: str) -> Target:
     """Parses NAME, OBJECT.NAME or FACTORY(ARGUMENTS). AppLoadError."""
+    if text.isascii() and text.isidentifier() and not keyword.iskeyword(text):
+        return Target((text,))
+    import ast
+
     refusal = AppLoadError(f"Failed to parse {text!r} as an attribute name or function call.")
     try:
         expression = ast.parse(text, mode="eval").body
@@ -82,7 +87,7 @@ def parse_target(text: str) -> Target:
         raise refusal
     if not call:
         return Target(names)
-    if any(keyword.arg is None for keyword in call.keywords):
+    if any(k.arg is None for k in call.keywords):
         raise AppLoadError(f"Failed to parse arguments as literal values: {text!r}")
     try:
         args = tuple(ast.literal_eval(arg) for arg in call.args)
@@ -94,6 +99,8 @@ def parse_target(text: str) -> Target:
 
 def _dotted(expression: ast.expr) -> tuple[str, ...]:
     """The names of `a.b.c`; empty for anything else."""
+    import ast
+
     names: list[str] = []
     while isinstance(expression, ast.Attribute):
         names.insert(0, expression.attr)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shlex
 import signal
 import sys
@@ -188,6 +187,8 @@ class _Parser(argparse.ArgumentParser):
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        import platform
+
         c = _cgunicorn
         python = f"{platform.python_implementation()} {platform.python_version()}"
         versions = f"llhttp {c.llhttp_version}, libuv {c.libuv_version}, {python}"

@@ -12,14 +12,12 @@ Invocation.
 
 from __future__ import annotations
 
-import difflib
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cgunicorn import _cgunicorn, config_file, cpus
 from cgunicorn.errors import ConfigError, NoAppError
@@ -43,12 +41,12 @@ _VALUE = reprlib.Repr()
 _VALUE.maxstring = _VALUE.maxother = 200
 
 
-@dataclass(frozen=True)
 class Layer:
     """Values by the name of their setting, not yet validated, and where they come from."""
 
-    source: str
-    values: Mapping[str, object]
+    def __init__(self, source: str, values: Mapping[str, object]) -> None:
+        self.source = source
+        self.values = values
 
     def place(self, name: str) -> str:
         """Where exactly the value of a setting was given, for a message."""
@@ -72,18 +70,18 @@ class ArgumentsLayer(Layer):
         return f"{self.source}, {'/'.join(SETTINGS[name].flags)}"
 
 
-@dataclass(frozen=True)
 class UwsgiLayer(Layer):
     """What was given in uWSGI's way."""
 
-    places: Mapping[str, str]
+    def __init__(self, given: Given) -> None:
+        super().__init__("uWSGI's options", given.values)
+        self._places = given.places
 
     def place(self, name: str) -> str:
-        return self.places[name]
+        return self._places[name]
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A Python program that runs the server. `layers` is called for each configuration, and says
     what is weaker than a config file and what is stronger than all else; `load` makes the
     application; `is_alone`: there is no config file beside it."""
@@ -94,8 +92,7 @@ class Program:
     is_alone: bool = False
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(NamedTuple):
     """How the server was started; does not change while it runs. `directory` is the folder it was
     started in, `arguments` are the layers of CMD_ARGS and of the command line; `uwsgi` is what
     flags of uWSGI's gave, None when there were none."""
@@ -215,7 +212,7 @@ def read_uwsgi(invocation: Invocation) -> Mapped | None:
 
 def _uwsgi_layers(given: Given | None) -> Iterator[Layer]:
     if given:
-        yield UwsgiLayer("uWSGI's options", given.values, given.places)
+        yield UwsgiLayer(given)
 
 
 def _app_spec(invocation: Invocation, values: dict[str, Any]) -> str | None:
@@ -360,4 +357,6 @@ def _similar(name: str, candidates: list[str]) -> str:
     """The setting that a name may be meant for; empty where there is none."""
     if name != name.lower():
         return ""
+    import difflib
+
     return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=_LIKENESS)), "")

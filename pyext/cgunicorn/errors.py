@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import traceback
 from pathlib import Path
 
 _OWN_FOLDER = str(Path(__file__).parent) + os.sep
@@ -34,6 +33,8 @@ class AppLoadError(Exception):
 def user_traceback(error: BaseException) -> str:
     """The traceback of an exception of the user's code, without the frames of this package and of
     the import system that lead there."""
+    import traceback
+
     frame = error.__traceback__
     while frame and frame.tb_frame.f_code.co_filename.startswith((_OWN_FOLDER, *_IMPORT_SYSTEM)):
         frame = frame.tb_next

@@ -8,10 +8,8 @@ reload's own from the moment it begins, while old workers keep theirs.
 
 from __future__ import annotations
 
-import inspect
 import os
 import signal
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -166,6 +164,8 @@ class Hooks:
         try:
             self._call("worker_exit", self.server, self.worker)
         except (Exception, SystemExit):  # noqa: BLE001 - the user's code may raise any
+            import traceback
+
             text = traceback.format_exc().rstrip()
             self.worker.log.warning("Exception during worker exit:\n%s", text)
         return self._exit_code or exit_code
@@ -215,6 +215,8 @@ def _code_of(leaving: SystemExit) -> int:
 
 def _arity(post_request: Callable[..., object]) -> int:
     """How many arguments of (worker, req, environ, resp) it takes; all where it does not say."""
+    import inspect
+
     try:
         signature = inspect.signature(post_request)
     except (TypeError, ValueError):

@@ -4,12 +4,8 @@ Whatever they say wrong is a ConfigError of one sentence."""
 
 from __future__ import annotations
 
-import configparser
-import json
 import logging
-import logging.config
 import socket
-from logging.handlers import SysLogHandler
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +69,8 @@ def configure_logging(cfg: Config) -> None:
 
 
 def _read_json(path: str) -> Any:
+    import json
+
     try:
         return json.loads(Path(path).read_bytes())
     except OSError as error:
@@ -82,18 +80,23 @@ def _read_json(path: str) -> Any:
 
 
 def _apply_dict(source: str, config: Any) -> None:
+    from logging.config import dictConfig
+
     try:
-        logging.config.dictConfig({**CONFIG_DEFAULTS, **config})
+        dictConfig({**CONFIG_DEFAULTS, **config})
     except (AttributeError, ImportError, OSError, TypeError, ValueError) as error:
         raise ConfigError(f"{source} can't be used: {_told(error)}.") from None
 
 
 def _apply_file(path: str) -> None:
+    import configparser
+    from logging.config import fileConfig
+
     if not Path(path).is_file():
         raise ConfigError(f"Error: log config '{path}' not found")
     defaults = {"__file__": path, "here": str(Path(path).parent)}
     try:
-        logging.config.fileConfig(path, defaults, disable_existing_loggers=False)
+        fileConfig(path, defaults, disable_existing_loggers=False)
     except KeyError as error:
         raise ConfigError(f"logconfig {path!r} can't be used: {error} is missing.") from None
     except (
@@ -118,6 +121,8 @@ def logs_to_syslog(cfg: Config, access: bool) -> bool:
 def syslog_handler(cfg: Config, fmt: str, name: str) -> logging.Handler:
     """Lines begin with gunicorn.PREFIX.NAME, the prefix being proc_name by default. ConfigError."""
     prefix = f"gunicorn.{cfg.syslog_prefix or (cfg.proc_name or '').replace(':', '.')}.{name}"
+    from logging.handlers import SysLogHandler
+
     kind, address = _syslog_address(cfg.syslog_addr)
     facility = SysLogHandler.facility_names[cfg.syslog_facility]
     try:

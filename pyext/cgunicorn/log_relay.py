@@ -7,7 +7,6 @@ lines on to here (pyext/log_relay.h)."""
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Mapping
@@ -94,6 +93,8 @@ class Relay:
 
     def _emit(self, kind: str, level: int, text: bytes) -> None:
         if kind == "access":
+            import json
+
             self._access(json.loads(text))
         elif kind == "reopen":
             self._logger.reopen_files()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import NoReturn
@@ -32,6 +31,8 @@ def _arguments() -> list[str]:
     if original:
         return original[1:]
     # Python 3.9 does not keep it.
+    import subprocess
+
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is None:

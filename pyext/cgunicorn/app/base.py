@@ -4,7 +4,6 @@ another import. The rest of the package does not depend on this."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -149,5 +148,5 @@ class Application(BaseApplication):
         alone = super()._invoke()
         if not self._invocation or not alone.program:
             return alone
-        program = dataclasses.replace(alone.program, is_alone=False)
-        return dataclasses.replace(self._invocation, program=program)
+        program = alone.program._replace(is_alone=False)
+        return self._invocation._replace(program=program)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,8 +23,7 @@ def serve(app: WSGIApplication, global_conf: dict[str, str], **section: str) -> 
     def invoke() -> Invocation:
         layers = layer_of(path, section), NOTHING
         program = Program(path, lambda: layers, lambda _: app)
-        return dataclasses.replace(
-            cli.invocation(["--config", config] if config else []), program=program
-        )
+        started = cli.invocation(["--config", config] if config else [])
+        return started._replace(program=program)
 
     sys.exit(cli.run(invoke))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import Any, NoReturn
 
@@ -24,7 +23,7 @@ class WSGIApplication(Application):
 
     def _invoke(self) -> Invocation:
         found = super()._invoke()
-        return dataclasses.replace(found, app_spec=self.app_uri or found.app_spec)
+        return found._replace(app_spec=self.app_uri or found.app_spec)
 
 
 def run(prog: str | None = None) -> NoReturn:

@@ -13,9 +13,8 @@ import importlib
 import re
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 INT_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -194,8 +193,7 @@ def _import_object(path: str) -> object:
         raise ValueError(f"Can not load {name!r} from {module_name!r}.") from None
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """`c_type` is the type's name in server/settings/settings.def, empty for what C cannot have;
     `meta` stands for a value in --help; `text` says what an environment variable contains, where
     it is not what `valid` says."""

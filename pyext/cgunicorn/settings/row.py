@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from cgunicorn import _cgunicorn
 from cgunicorn.settings.kinds import INT, INT_MAX, INT_OR_AUTO, MODE, Kind
@@ -42,8 +41,7 @@ VARIABLE_PREFIX = "CGUNICORN_"
 _C_FIELDS = frozenset(name for name, _ in _cgunicorn.setting_fields)
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """
     name          in config files and wherever it is shown
     section       the heading in --help

@@ -8,14 +8,13 @@ any name and be used in other values as %(key).
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cgunicorn.errors import ConfigError
 
@@ -30,8 +29,7 @@ _MAGIC = re.compile(r"%(.)")
 _SCHEME = re.compile(r"[a-z]+://")
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """`place` is where it was given, for messages; `is_argument`: on the command line."""
 
     key: str
@@ -45,8 +43,7 @@ class Item:
         return self.place if self.is_argument else f"{self.place}, {self.key}"
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """All that was given, with placeholders filled in. `used` are the keys that others refer to."""
 
     items: tuple[Item, ...]
@@ -80,7 +77,7 @@ class _Reader:
     def add(self, item: Item) -> None:
         if item.key in _SETTERS:
             name, _, value = item.value.partition("=")
-            item = dataclasses.replace(item, key=name, value=value)
+            item = item._replace(key=name, value=value)
             self._used.add(name)
         if item.key not in INCLUDES:
             self._items.append(item)
@@ -113,7 +110,7 @@ class _Reader:
             return match[0] if found is None else found
 
         value = re.sub(re.escape(symbol) + r"\(([^)]+)\)", replace, item.value)
-        return dataclasses.replace(item, value=value)
+        return item._replace(value=value)
 
     def _look_up(self, symbol: str, name: str, item: Item) -> str | None:
         if symbol == "$":

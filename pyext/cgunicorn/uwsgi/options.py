@@ -7,11 +7,11 @@ To add an option, add a row; then `./dev docs`.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import fnmatch
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 #: How alike an unknown key must be to an option's name to be taken for it, from 0 to 1.
 _LIKENESS = 0.75
@@ -36,8 +36,7 @@ class Arity(enum.Enum):
     VALUE = 2
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):
     """
     names      the first is the one that the documentation shows; in an option without a setting,
                one may be a pattern with *
@@ -59,7 +58,7 @@ class Option:
     note: str = ""
     settings: tuple[str, ...] = ()
     value: Callable[[str], object] = str
-    also: Mapping[str, object] = field(default_factory=dict)
+    also: Mapping[str, object] = MappingProxyType({})
     part: str = ""
     many: bool = False
     short: str = ""
@@ -437,4 +436,6 @@ def find(key: str) -> Option | None:
 def similar(key: str) -> str:
     """The option that an unknown key may be meant for; empty where there is none."""
     name = key.lower().replace("_", "-")
+    import difflib
+
     return next(iter(difflib.get_close_matches(name, BY_NAME, n=1, cutoff=_LIKENESS)), "")
