@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: MIT
+"""What is done to a server under load, and what must hold. A scenario is a row of SCENARIOS: what
+is done (a function of this module, which says in a few words what it did), how the server and the
+generator are started for it, and which requests may fail."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from harness import alive, children, poll
+from rig import Rig
+from verdict import Rule, none, only_after, only_during, only_in_killed
+
+#: Draws the same victims in each run.
+SEED = 20
+
+
+def seconds(duration_s: float) -> float:
+    """When a scenario that is defined by its duration ends."""
+    return time.monotonic() + duration_s
+
+
+# Nothing may fail: processes that come and go as they were told.
+
+
+def reload(rig: Rig, *, full: bool) -> str:
+    n = 20 if full else 3
+    for _ in range(n):
+        rig.after("Reloaded: ", signal.SIGHUP)
+        rig.answers(10)
+    return f"{n} reloads"
+
+
+STARTED = r"Starting a new master with pid: (\d+)"
+
+
+def start_master(rig: Rig) -> int:
+    """USR2: the new master, which need not come up."""
+    rig.masters.append(int(rig.after(STARTED, signal.SIGUSR2)))
+    return rig.masters[-1]
+
+
+def upgrade(rig: Rig, *, full: bool) -> str:
+    n = 20 if full else 2
+    for _ in range(n):
+        old = rig.master
+        new = start_master(rig)
+        poll(lambda new=new: rig.logged(rf"\[{new}\] \[\w+\] Upgraded: "), f"{new} is ready")
+        rig.end_master(old, signal.SIGTERM)
+        rig.answers(10)
+    return f"{n} upgrades, TERM to the old master"
+
+
+def upgrade_winch(rig: Rig, *, full: bool) -> str:
+    n = 20 if full else 2
+    for _ in range(n):
+        old = rig.master
+        new = start_master(rig)
+        poll(lambda new=new: rig.logged(rf"\[{new}\] \[\w+\] Upgraded: "), f"{new} is ready")
+        rig.signal(signal.SIGWINCH, old)
+        poll(lambda old=old, new=new: children(old) == [new], "the workers of the old one leave")
+        rig.end_master(old, signal.SIGQUIT)
+        rig.answers(10)
+    return f"{n} upgrades, WINCH and then QUIT to the old master"
+
+
+def replaced(rig: Rig, n: int) -> str:
+    """Waits until n workers have answered that were not there at first."""
+    first = set(rig.worker_pids())
+
+    def later() -> set[int]:
+        return {r.pid for r in rig.records.read() if r.pid} - first
+
+    poll(lambda: len(later()) >= n, f"{n} new workers", 120)
+    return f"{len(later())} workers replaced"
+
+
+def recycle(rig: Rig, *, full: bool) -> str:
+    return replaced(rig, 60 if full else 10)
+
+
+def scale(rig: Rig, *, full: bool) -> str:
+    n = 200 if full else 40
+    draw = random.Random(SEED)
+    for _ in range(n):
+        name = draw.choice(["ttin", "ttou"])
+        rig.after(f"Handling signal: {name}", getattr(signal, f"SIG{name.upper()}"))
+    rig.after("Reloaded: ", signal.SIGHUP)  # takes the number back
+    return f"{n} TTIN and TTOU"
+
+
+def idle(rig: Rig, *, full: bool) -> str:
+    rig.answers(600 if full else 80)
+    return "clients that pause for about as long as idle connections are kept"
+
+
+def backlog(rig: Rig, *, full: bool) -> str:
+    rig.answers(2000 if full else 200)
+    return "more clients at once than the queue holds"
+
+
+# The old generation goes on: what cannot work.
+
+
+def broken_configuration(rig: Rig) -> None:
+    rig.configure("workers = 'many'\n")
+
+
+def broken_application(rig: Rig) -> None:
+    path = rig.directory / "site_app.py"
+    path.write_text(path.read_text() + "\nraise RuntimeError('broken')\n")
+
+
+def unknown_user(rig: Rig) -> None:
+    rig.configure("user = 'nobody-of-that-name'\n")
+
+
+def broken(rig: Rig, *, full: bool) -> str:
+    n = 0
+    good = (rig.directory / "site_app.py").read_text()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def taken_address(rig: Rig) -> None:
+            port = taken.getsockname()[1]
+            rig.configure(f"bind = ['127.0.0.1:0', '127.0.0.1:{port}']\n")
+
+        kinds = [broken_configuration, broken_application, unknown_user, taken_address]
+        for breaks in kinds * (5 if full else 1):
+            breaks(rig)
+            rig.after("Reload failed, the old workers go on", signal.SIGHUP)
+            n += 1
+            # The new master has the sockets already and binds none.
+            if breaks is not taken_address:
+                failed = start_master(rig)
+                gone = rf"The new master \(pid:{failed}\) exited with code \d, this one goes on"
+                poll(lambda gone=gone: rig.logged(gone), gone)
+                n += 1
+            rig.answers(10)
+            rig.configure("")
+            (rig.directory / "site_app.py").write_text(good)
+    rig.after("Reloaded: ", signal.SIGHUP)
+    return f"{n} reloads and upgrades that cannot work"
+
+
+# Ends.
+
+
+def stop(rig: Rig, *, full: bool) -> str:
+    everyone = [rig.master, *rig.worker_pids()]
+    rig.mark()
+    rig.end_master(rig.master, signal.SIGTERM)
+    assert not any(alive(p) for p in everyone)
+    return f"TERM while clients are queued; ended after {time.monotonic() - rig.marked_s:.2f} s"
+
+
+def kill_master(rig: Rig, *, full: bool) -> str:
+    before = [rig.master, *rig.worker_pids()]
+    rig.mark()
+    rig.signal(signal.SIGKILL)
+    poll(lambda: not any(alive(p) for p in before), "nothing survives")
+    return f"kill -9 of the master; all had gone after {time.monotonic() - rig.marked_s:.2f} s"
+
+
+def kill_workers(rig: Rig, *, full: bool) -> str:
+    draw = random.Random(SEED)
+    until = seconds(60 if full else 5)
+    while time.monotonic() < until:
+        if pids := rig.worker_pids():
+            rig.kill(draw.choice(pids))
+        time.sleep(0.2)
+    rig.mark()
+    return f"kill -9 of {len(rig.killed)} workers, one each 200 ms"
+
+
+# Processes that stand still.
+
+
+def standstill(rig: Rig, pids: Sequence[int], duration_s: float) -> None:
+    for pid in pids:
+        rig.signal(signal.SIGSTOP, pid)
+    time.sleep(duration_s)
+    for pid in pids:
+        rig.signal(signal.SIGCONT, pid)
+    rig.mark()
+    rig.answers(20)
+
+
+def freeze_worker(rig: Rig, *, full: bool) -> str:
+    draw = random.Random(SEED)
+    n = 10 if full else 2
+    for _ in range(n):
+        standstill(rig, [draw.choice(rig.worker_pids())], 0.5)
+    return f"SIGSTOP of one worker for half a second, {n} times"
+
+
+def freeze_workers(rig: Rig, *, full: bool) -> str:
+    n = 10 if full else 2
+    for _ in range(n):
+        standstill(rig, rig.worker_pids(), 0.5)
+    return f"SIGSTOP of all workers for half a second, {n} times"
+
+
+def freeze_master(rig: Rig, *, full: bool) -> str:
+    standstill(rig, [rig.master], 5 if full else 2)
+    return "SIGSTOP of the master for longer than timeout"
+
+
+def freeze_all(rig: Rig, *, full: bool) -> str:
+    standstill(rig, [rig.master, *rig.worker_pids()], 5 if full else 2)
+    return "SIGSTOP of everything for longer than timeout"
+
+
+# Resources that run out, and come back.
+
+
+def limits(rig: Rig, kind: int, of: Callable[[int], int], duration_s: float) -> None:
+    """Workers have a limit for a while."""
+    before = {pid: resource.prlimit(pid, kind) for pid in rig.worker_pids()}
+    for pid, (_, hard) in before.items():
+        resource.prlimit(pid, kind, (of(pid), hard))
+    time.sleep(duration_s)
+    for pid, pair in before.items():
+        if alive(pid):
+            resource.prlimit(pid, kind, pair)
+    rig.mark()
+    rig.answers(50)
+
+
+def descriptors(rig: Rig, *, full: bool) -> str:
+    """More clients than a worker has descriptors for: of those who come, one at a time."""
+    idle = rig.before
+    limits(rig, resource.RLIMIT_NOFILE, lambda pid: idle[pid].free_fd + 1, 5 if full else 1)
+    return "workers may open one descriptor"
+
+
+def memory(rig: Rig, *, full: bool) -> str:
+    idle = rig.before
+    limits(rig, resource.RLIMIT_AS, lambda pid: idle[pid].mapped_bytes, 5 if full else 1)
+    return "workers may have no more memory"
+
+
+def file_size(rig: Rig, *, full: bool) -> str:
+    limits(rig, resource.RLIMIT_FSIZE, lambda pid: 256 << 10, 5 if full else 1)
+    return "access log on /dev/full, uploads cannot be kept"
+
+
+def full_disk(rig: Rig, *, full: bool) -> str:
+    assert rig.disk
+    ballast = rig.disk / "ballast"
+    until = seconds(5 if full else 1)
+    with ballast.open("wb", buffering=0) as f:
+        while time.monotonic() < until:
+            try:
+                f.write(b"x" * 4096)
+            except OSError:
+                time.sleep(0.01)  # an upload that ends gives its space back
+    ballast.unlink()
+    rig.mark()
+    rig.answers(50)
+    return "no space for logs and uploads"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    act: Callable[..., str]
+    rule: Rule
+    args: Sequence[str] = ()
+    load: Sequence[str] = ()
+    workers: int = 2
+    work_s: float = 0.002
+    #: Connection modes that it is about.
+    modes: Sequence[str] = ("close", "keep-alive")
+    #: Done once before anything is counted.
+    first: Callable[..., str] | None = None
+    #: Ends the server.
+    ends: bool = False
+    #: Logs and uploads are on a small file system of their own.
+    disk: bool = False
+
+
+SLOW = {"work_s": 0.02, "load": ("--clients", "32", "--pause", "0")}
+UPLOADS = ("--paths", "/work,/work,/upload", "--upload", "500000")
+
+SCENARIOS = [
+    Scenario("reload", reload, none),
+    Scenario("reload-rolling", reload, none, ("--rolling-reload", "1"), workers=4),
+    Scenario("upgrade", upgrade, none, first=upgrade),
+    Scenario("upgrade-winch", upgrade_winch, none, first=upgrade),
+    Scenario("recycle-requests", recycle, none, ("--max-requests", "50")),
+    Scenario("scale", scale, none),
+    Scenario("broken", broken, none),
+    Scenario(
+        "idle",
+        idle,
+        none,
+        ("--keep-alive", "1"),
+        ("--clients", "48", "--pause", "1"),
+        modes=("keep-alive",),
+    ),
+    Scenario("backlog", backlog, none, ("--backlog", "4"), modes=("close",), **SLOW),
+    Scenario("stop", stop, only_after, ends=True, **SLOW),
+    Scenario("kill-master", kill_master, only_after, ends=True, **SLOW),
+    Scenario("kill-workers", kill_workers, only_in_killed, workers=4),
+    Scenario("freeze-worker", freeze_worker, none),
+    Scenario("freeze-workers", freeze_workers, none),
+    Scenario("freeze-master", freeze_master, none, ("--timeout", "1")),
+    Scenario("freeze-all", freeze_all, none, ("--timeout", "1")),
+    Scenario("descriptors", descriptors, none, load=("--clients", "32")),
+    Scenario("memory", memory, only_during, load=("--paths", "/work,/work,/grow")),
+    Scenario("file-size", file_size, only_during, ("--access-logfile", "/dev/full"), UPLOADS),
+    Scenario("full-disk", full_disk, only_during, load=UPLOADS, disk=True),
+]
