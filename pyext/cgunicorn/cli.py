@@ -5,6 +5,7 @@ wrong command line, and what the server itself ends with."""
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import shlex
 import signal
@@ -59,6 +60,7 @@ def run(
     Returns as main() does."""
     try:
         open_standard_streams()
+        write_lines_at_once()
         if os.getpid() == 1:
             mind_signals()
         started = invoke()
@@ -144,6 +146,13 @@ def mind_signals() -> None:
 
     for number in (signal.SIGTERM, signal.SIGQUIT):
         signal.signal(number, leave)
+
+
+def write_lines_at_once() -> None:
+    """What the application prints is seen when it is printed, also in a file or a pipe, where
+    Python would keep some 8 KiB of it back."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def show(text: str) -> None:

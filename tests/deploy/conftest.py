@@ -12,11 +12,12 @@ from nginx import Nginx
 
 @pytest.fixture
 def nginx(tmp_path: Path) -> Iterator[Callable[..., Nginx]]:
-    """A factory: nginx(server_block, http_block) starts one; all are ended with the test."""
+    """A factory: nginx(server_block, http_block) or nginx(site=file) starts one; all are ended with
+    the test."""
     started: list[Nginx] = []
 
-    def start(server: str, http: str = "") -> Nginx:
-        started.append(Nginx(tmp_path / f"nginx-{len(started)}", server, http))
+    def start(server: str = "", http: str = "", site: str = "") -> Nginx:
+        started.append(Nginx(tmp_path / f"nginx-{len(started)}", server, http, site))
         return started[-1]
 
     yield start

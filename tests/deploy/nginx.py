@@ -29,12 +29,11 @@ http {{
     fastcgi_temp_path {folder}/fastcgi;
     scgi_temp_path {folder}/scgi;
     {http}
-    server {{
-        listen 127.0.0.1:{port};
-        {server}
-    }}
 }}
 """
+
+#: The address of a site, in whose place ours goes.
+_LISTEN = re.compile(r"^( *listen) [0-9.:]+;", re.MULTILINE)
 
 
 def find_nginx() -> str:
@@ -55,13 +54,22 @@ def _free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def _use_stock_files(folder: Path) -> None:
+    """What a site may include by its name alone, as in /etc/nginx."""
+    for name in ("uwsgi_params", "mime.types"):
+        (folder / name).symlink_to(Path("/etc/nginx") / name)
+
+
 class Nginx:
     """One nginx with one server block on 127.0.0.1:port. `server` and `http` are configuration
-    within those blocks. A port that somebody has taken meanwhile is replaced by another."""
+    within those blocks; `site` is a whole file for conf.d instead, with a port of its own that
+    gives way to ours. A port that somebody has taken meanwhile is replaced by another."""
 
-    def __init__(self, folder: Path, server: str, http: str = "") -> None:
+    def __init__(self, folder: Path, server: str = "", http: str = "", site: str = "") -> None:
         folder.mkdir(exist_ok=True)
+        _use_stock_files(folder)
         self.folder = folder
+        site = site or f"{http}\nserver {{\n    listen 80;\n    {server}\n}}\n"
         for _ in range(5):
             self.port = _free_port()
             config = folder / "nginx.conf"
@@ -69,9 +77,7 @@ class Nginx:
                 _FRAME.format(
                     folder=folder,
                     user="user root;" if os.geteuid() == 0 else "",
-                    port=self.port,
-                    server=server,
-                    http=http,
+                    http=_LISTEN.sub(rf"\1 127.0.0.1:{self.port};", site),
                 )
             )
             with (folder / "output.log").open("wb") as output:

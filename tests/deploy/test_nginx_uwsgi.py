@@ -10,80 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Response, Server
+from front import FLASK, Site
+from harness import Server
 from nginx import Nginx, stock_params
-
-FLASK = """
-import hashlib
-import time
-
-from flask import Flask, Response, jsonify, request
-
-app = Flask(__name__)
-
-@app.route("/environ", methods=["GET", "POST"])
-@app.route("/a b\\u00e9")
-def environ():
-    seen = {k: v for k, v in request.environ.items() if isinstance(v, (str, bool))}
-    return jsonify(environ=seen, url=request.url)
-
-@app.route("/cookies")
-def cookies():
-    return jsonify(dict(request.cookies))
-
-@app.route("/digest", methods=["POST"])
-def digest():
-    data = request.get_data()
-    return jsonify(length=len(data), sha=hashlib.sha256(data).hexdigest())
-
-@app.route("/unread", methods=["POST"])
-def unread():
-    return "not read"
-
-@app.route("/stream")
-def stream():
-    return Response((f"line {n}\\n" for n in range(1000)), mimetype="text/plain")
-
-@app.route("/endless")
-def endless():
-    def lines():
-        try:
-            while True:
-                yield "x" * 65536
-        finally:
-            print("ENDLESS CLOSED", flush=True)
-    return Response(lines(), mimetype="text/plain")
-
-@app.route("/large")
-def large():
-    return Response(b"0123456789abcdef" * (1 << 18), mimetype="application/octet-stream")
-
-@app.route("/slow")
-def slow():
-    time.sleep(0.02)
-    return request.args["n"]
-
-@app.route("/empty")
-def empty():
-    return "", 204
-"""
-
-
-class Site:
-    """nginx in front of the application."""
-
-    def __init__(self, nginx: Nginx, server: Server) -> None:
-        self.nginx = nginx
-        self.server = server
-
-    def ask(self, method: str, target: str, *fields: str, body: bytes = b"") -> Response:
-        with self.nginx.connect() as client:
-            client.send_request(method, target, *fields, body=body)
-            return client.response(method)
-
-    def environ(self, target: str = "/environ", *fields: str) -> dict:
-        return json.loads(self.ask("GET", target, *fields).body)["environ"]
-
 
 MakeSite = Callable[..., Site]
 

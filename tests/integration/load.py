@@ -8,8 +8,15 @@ import socket
 import threading
 import time
 from collections import Counter
+from typing import Protocol
 
-from harness import PATIENCE, Client, Server
+from harness import PATIENCE, Client
+
+
+class HasPort(Protocol):
+    """A server on 127.0.0.1: ours, or a proxy in front of it."""
+
+    port: int
 
 
 class Load:
@@ -18,7 +25,9 @@ class Load:
     when a connection that was used before ends without a byte in answer (RFC 9112 section 9.3.1);
     anything else that is not a whole response with status 200 has failed."""
 
-    def __init__(self, server: Server, clients: int = 4, *, keep_alive: bool, target: str = "/"):
+    def __init__(
+        self, server: HasPort, clients: int = 4, *, keep_alive: bool, target: str = "/"
+    ) -> None:
         self._address = ("127.0.0.1", server.port)
         self._fields = () if keep_alive else ("Connection: close",)
         self._target = target
