@@ -24,7 +24,7 @@ enum {
     SHARE_US = 1000,
     /* A response that has begun to leave, and is not over so long after its application was
      * entered, is a stream. */
-    STREAM_US = 250 * 1000,
+    STREAM_US = 100 * 1000,
     GATEWAY_TIMEOUT = 504,
 };
 

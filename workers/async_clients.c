@@ -304,10 +304,10 @@ void cg_async_clients_close_idle(struct cg_async *e) {
 /* The I/O table of the core: any thread that has the connection uses it, only for drain it must be
  * one that calls the application. */
 
-static bool io_client_gone(void *io, struct cg_conn *conn) {
+static bool io_client_gone(void *io, struct cg_conn *conn, bool fin_counts) {
     (void)io;
     const struct cg_async_client *c = cg_conn_owner(conn);
-    return cg_socket_gone(c->fd);
+    return cg_socket_gone(c->fd, fin_counts);
 }
 
 /* io is the thread, or NULL for the loop. */

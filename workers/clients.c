@@ -356,10 +356,10 @@ static int io_drain(void *io, struct cg_conn *conn) {
     return 0;
 }
 
-static bool io_client_gone(void *io, struct cg_conn *conn) {
+static bool io_client_gone(void *io, struct cg_conn *conn, bool fin_counts) {
     (void)io;
     const struct client *c = cg_conn_owner(conn);
-    return cg_socket_gone(c->source.fd);
+    return cg_socket_gone(c->source.fd, fin_counts);
 }
 
 static const struct cg_io client_io = {

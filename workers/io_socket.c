@@ -21,6 +21,10 @@
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0
 #endif
+/* Without it a FIN cannot be told from data. */
+#ifndef POLLRDHUP
+#define POLLRDHUP 0
+#endif
 
 enum {
     FILE_WINDOW = 64 * 1024,    /* read and sent at once without sendfile */
@@ -85,7 +89,7 @@ ssize_t cg_socket_send(int fd, const struct cg_output *out, bool use_sendfile) {
     return use_sendfile ? send_file(fd, out) : send_file_copy(fd, out);
 }
 
-bool cg_socket_gone(int fd) {
-    struct pollfd p = {.fd = fd};
-    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
+bool cg_socket_gone(int fd, bool fin_counts) {
+    struct pollfd p = {.fd = fd, .events = fin_counts ? POLLRDHUP : 0};
+    return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR | POLLRDHUP));
 }

@@ -17,9 +17,10 @@ ssize_t cg_socket_recv(int fd, char *at, size_t len);
  * range. */
 ssize_t cg_socket_send(int fd, const struct cg_output *out, bool use_sendfile);
 
-/* Has the client hung up in both directions? One that has only finished sending still reads its
- * answer (RFC 9112 section 9.6), so a FIN is no hang-up; a reset is. The price: a TCP client that
- * closed its socket altogether looks like a half-closed one until something is sent to it. */
-bool cg_socket_gone(int fd);
+/* Has the client hung up in both directions? One that has only finished sending may still read its
+ * answer (RFC 9112 section 9.6), so a FIN is no hang-up, unless fin_counts; a reset is. The price:
+ * a TCP client that closed its socket altogether looks like a half-closed one until something is
+ * sent to it. */
+bool cg_socket_gone(int fd, bool fin_counts);
 
 #endif

@@ -87,8 +87,9 @@ struct cg_io {
      * calls cg_conn_sent() itself. 0 or -errno (the client is gone or stuck; the driver has called
      * cg_conn_broken()). */
     int (*drain)(void *io, struct cg_conn *conn);
-    /* Has the client hung up? Asked while the application runs. */
-    bool (*client_gone)(void *io, struct cg_conn *conn);
+    /* Has the client hung up? Asked while the application runs. fin_counts: also when it has only
+     * finished sending, as far as can be told. */
+    bool (*client_gone)(void *io, struct cg_conn *conn, bool fin_counts);
     /* Something the operator should read. */
     void (*report)(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text);
     /* A finished exchange, when an access log is wanted: one line, without newline. */

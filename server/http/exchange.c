@@ -96,6 +96,13 @@ static void send_end(struct cg_conn *c) {
         cg_conn_enter(c, CG_CONN_SENDING);
 }
 
+/* A client that has finished sending may still wait for its answer, so the end of a connection that
+ * came in good order looks like that, until something is sent into it. Event streams have no end to
+ * wait for. */
+static bool client_gone(struct cg_conn *c) {
+    return c->http->io->client_gone(c->http->io_ctx, c, c->exchange.response.is_event_stream);
+}
+
 /* Asks for the next chunk. An empty one sends nothing: the head waits for the first byte (PEP 3333,
  * "Handling the start_response callable"), and it would end a chunked body. It says that the
  * application is well and waits for something, so it is asked again, if its client is still there.
@@ -111,10 +118,10 @@ static void pull(struct cg_conn *c) {
         fail(c);
     else if (result == CG_APP_END || (is_empty && chunk.last))
         send_end(c);
+    else if ((is_empty || c->exchange.response.is_event_stream) && client_gone(c))
+        cg_conn_broken(c);
     else if (!is_empty)
         send_chunk(c, &chunk);
-    else if (http->io->client_gone(http->io_ctx, c))
-        cg_conn_broken(c);
 }
 
 static void begin(struct cg_conn *c) {
@@ -269,5 +276,5 @@ int cg_exchange_inform(struct cg_exchange *ex, int status, struct cg_slice field
 
 bool cg_exchange_client_gone(struct cg_exchange *ex) {
     struct cg_conn *c = conn_of(ex);
-    return c->broken || c->http->io->client_gone(c->http->io_ctx, c);
+    return c->broken || c->http->io->client_gone(c->http->io_ctx, c, true);
 }

@@ -47,7 +47,7 @@ int cg_exchange_push(struct cg_exchange *ex, struct cg_slice bytes);
  * not 1xx, and when the final head has left. */
 int cg_exchange_inform(struct cg_exchange *ex, int status, struct cg_slice fields);
 
-/* True when the client has hung up. */
+/* True when the client has hung up, or will send nothing more, which nearly always is the same. */
 bool cg_exchange_client_gone(struct cg_exchange *ex);
 
 #endif

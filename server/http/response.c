@@ -22,6 +22,7 @@ enum kind {
     CONNECTION,
     UPGRADE,
     CONTENT_LENGTH,
+    CONTENT_TYPE,
     DATE,
     SERVER,
 };
@@ -35,6 +36,7 @@ static const struct special {
     { name, sizeof(name) - 1, kind }
     SPECIAL("connection", CONNECTION),
     SPECIAL("content-length", CONTENT_LENGTH),
+    SPECIAL("content-type", CONTENT_TYPE),
     SPECIAL("date", DATE),
     SPECIAL("keep-alive", HOP_BY_HOP),
     SPECIAL("proxy-authenticate", HOP_BY_HOP),
@@ -60,7 +62,8 @@ void cg_response_init(struct cg_response *r) {
 
 static void forget_head(struct cg_response *r) {
     r->started = r->head_sent = r->head_left = r->has_length = r->has_date = r->has_server = false;
-    r->adds_length = r->wants_close = r->is_upgrade = r->keep_alive = false;
+    r->adds_length = r->wants_close = r->is_upgrade = r->is_event_stream = false;
+    r->keep_alive = false;
     r->status = 0;
     r->length = 0;
     r->framing = CG_RESPONSE_NO_BODY;
@@ -145,6 +148,13 @@ static enum cg_response_error obey_connection(struct cg_response *r, struct cg_s
     return CG_RESPONSE_OK;
 }
 
+/* Whatever parameters follow. */
+static bool names_event_stream(struct cg_slice value) {
+    struct cg_slice name = CG_SLICE("text/event-stream");
+    return value.len >= name.len && cg_slice_eq_ci(cg_slice_of(value.at, name.len), name) &&
+           (value.len == name.len || value.at[name.len] == ';' || value.at[name.len] == ' ');
+}
+
 static char *put(char *at, struct cg_slice s) {
     if (s.len)
         memcpy(at, s.at, s.len);
@@ -195,6 +205,9 @@ enum cg_response_error cg_response_add_field(struct cg_response *r, struct cg_sl
         return append_line(&r->upgrade, name, value);
     case CONTENT_LENGTH:
         return add_length(r, name, value);
+    case CONTENT_TYPE:
+        r->is_event_stream = names_event_stream(value);
+        break;
     case DATE:
         r->has_date = true;
         break;

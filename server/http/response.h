@@ -42,7 +42,8 @@ struct cg_response {
     uint64_t length;  /* that, or what the framing found out */
     bool adds_length; /* nobody but the server knew it: it goes into the head */
     bool has_date, has_server, wants_close;
-    bool is_upgrade; /* the application answered Connection: upgrade */
+    bool is_upgrade;      /* the application answered Connection: upgrade */
+    bool is_event_stream; /* by its Content-Type: whose client listens until it leaves */
     enum cg_response_framing framing;
     bool keep_alive;                /* decided with the framing */
     uint64_t body_bytes;            /* body bytes handed to the transport, framing excluded */

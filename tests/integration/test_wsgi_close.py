@@ -61,7 +61,10 @@ def test_close_is_called_once_when_the_client_leaves(serve: Serve, worker_class:
     assert "Traceback" not in server.log
 
 
-def test_client_disconnected_answers_truthfully(serve: Serve, worker_class: str) -> None:
+@pytest.mark.parametrize("leave", ["reset", "close"])
+def test_client_disconnected_answers_truthfully(
+    serve: Serve, worker_class: str, leave: str
+) -> None:
     app = """
 import pathlib, time
 def app(environ, start_response):
@@ -79,7 +82,8 @@ def app(environ, start_response):
     client = server.connect()
     client.send_request("GET")
     poll((server.directory / "entered").exists, "application entered")
-    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if leave == "reset":
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
     poll((server.directory / "seen").exists, "application noticed")
     assert (server.directory / "seen").read_text() == "False True"
@@ -134,6 +138,35 @@ def test_client_that_leaves_is_one_access_line_and_no_traceback(
     assert server.log.count(f"GET /{path} ") == 1, server.log
     assert "Traceback" not in server.log
     assert "[ERROR]" not in server.log
+
+
+def test_event_stream_is_closed_when_its_client_closes(serve: Serve, worker_class: str) -> None:
+    """In good order, over TCP, before anything is sent to it."""
+    app = """
+import pathlib, time
+def events():
+    try:
+        yield b":\\n\\n"
+        while not pathlib.Path("left").exists():
+            time.sleep(0.01)
+        while True:
+            yield b""
+            pathlib.Path("too-far").touch()
+    finally:
+        pathlib.Path("closed").touch()
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/event-stream")])
+    return events()
+"""
+    server = serve(app, "-k", worker_class, "--access-logfile", "-")
+    with server.connect() as client:
+        client.send_request("GET", "/events")
+        client.head()
+    (server.directory / "left").touch()
+    server.wait_log('"GET /events HTTP/1.1" 499 ')
+    assert (server.directory / "closed").exists()
+    assert not (server.directory / "too-far").exists()
 
 
 def test_close_that_raises_is_logged_and_harms_nobody(serve: Serve, worker_class: str) -> None:

@@ -328,12 +328,45 @@ CG_TEST(iterator_that_waits_is_not_asked_again_for_a_client_that_is_gone) {
     mt_close(&t);
 }
 
+/* What a client that has finished sending is still sent of this. */
+static void finish_after_first_event(const struct fake_script *s, bool is_cut) {
+    struct memory_transport t;
+    mt_open(&t, s, NULL);
+    mt_log_access(&t, "%(s)s");
+    t.input = CG_SLICE(GET);
+    mt_step(&t, 3);
+    CG_CHECK_INT(t.app.next_n, 1);
+    t.client_finished = true;
+    mt_step(&t, 20);
+    CG_CHECK_INT(t.app.end_n, 1);
+    CG_CHECK_INT(t.app.next_n, is_cut ? 2 : 4);
+    CG_CHECK(cg_slice_eq(cg_buf_slice(&t.lines), cg_slice_str(is_cut ? "499\n" : "200\n")));
+    mt_close(&t);
+}
+
+CG_TEST(event_stream_ends_when_its_client_has_finished_sending) {
+    static const char *const types[] = {"text/event-stream", "Text/Event-Stream; charset=utf-8"};
+    for (int i = 0; i < 2; i++) {
+        struct fake_script s = {.status = "200 OK",
+                                .fields = {{"content-type", types[i]}},
+                                .chunks = {"event", "late"}};
+        finish_after_first_event(&s, true);
+    }
+    struct fake_script other = {.status = "200 OK",
+                                .fields = {{"content-type", "text/event-streams"}},
+                                .chunks = {"event", "", "late"}};
+    finish_after_first_event(&other, false);
+}
+
 CG_TEST(the_application_may_ask_whether_the_client_is_gone) {
     static const struct fake_script s = {.status = "200 OK"};
     struct memory_transport t;
     mt_open(&t, &s, NULL);
     CG_CHECK(!cg_exchange_client_gone(cg_conn_exchange(t.conn)));
     t.client_gone = true;
+    CG_CHECK(cg_exchange_client_gone(cg_conn_exchange(t.conn)));
+    t.client_gone = false;
+    t.client_finished = true;
     CG_CHECK(cg_exchange_client_gone(cg_conn_exchange(t.conn)));
     mt_close(&t);
 }

@@ -46,28 +46,31 @@ CG_TEST(recv_tells_nothing_there_from_the_end) {
     CG_CHECK_INT(cg_socket_recv(fds[0], &byte, 1), 0);
 }
 
-CG_TEST(half_closed_client_is_not_gone) {
+CG_TEST(half_closed_client_is_not_gone_unless_a_fin_counts) {
     int fds[2];
     make_tcp_pair(fds);
-    CG_CHECK(!cg_socket_gone(fds[0]));
+    CG_CHECK(!cg_socket_gone(fds[0], true));
+    CG_CHECK_INT(write(fds[1], "pipelined", 9), 9);
+    CG_CHECK(!cg_socket_gone(fds[0], true));
     shutdown(fds[1], SHUT_WR);
-    CG_CHECK(!cg_socket_gone(fds[0]));
+    CG_CHECK(!cg_socket_gone(fds[0], false));
+    CG_CHECK(cg_socket_gone(fds[0], true));
 }
 
 CG_TEST(reset_client_is_gone_whatever_it_has_sent) {
     int fds[2];
     make_tcp_pair(fds);
     CG_CHECK_INT(write(fds[1], "pipelined", 9), 9);
-    CG_CHECK(!cg_socket_gone(fds[0]));
+    CG_CHECK(!cg_socket_gone(fds[0], false));
     close_with_reset(fds[1]);
-    CG_CHECK(cg_socket_gone(fds[0]));
+    CG_CHECK(cg_socket_gone(fds[0], false));
 }
 
 CG_TEST(closed_unix_client_is_gone) {
     int fds[2];
     make_pair(fds);
     close(fds[1]);
-    CG_CHECK(cg_socket_gone(fds[0]));
+    CG_CHECK(cg_socket_gone(fds[0], false));
 }
 
 CG_TEST(iovecs_go_first_then_the_file_range) {

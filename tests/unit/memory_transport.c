@@ -70,10 +70,10 @@ static int io_drain(void *io, struct cg_conn *conn) {
     return rc;
 }
 
-static bool io_client_gone(void *io, struct cg_conn *conn) {
+static bool io_client_gone(void *io, struct cg_conn *conn, bool fin_counts) {
     struct memory_transport *t = io;
     CG_CHECK(conn == t->conn);
-    return t->client_gone;
+    return t->client_gone || (fin_counts && t->client_finished);
 }
 
 static void io_report(void *io, struct cg_conn *conn, enum cg_log_level level, const char *text) {

@@ -27,8 +27,9 @@ enum mt_cut { MT_WHOLE, MT_BYTES, MT_RANDOM };
 struct memory_transport {
     enum mt_cut reads, writes;
     unsigned seed;
-    size_t sends_max; /* the transport fails after so many bytes; SIZE_MAX at first */
-    bool client_gone; /* what cg_exchange_client_gone() hears */
+    size_t sends_max;     /* the transport fails after so many bytes; SIZE_MAX at first */
+    bool client_gone;     /* what cg_exchange_client_gone() hears */
+    bool client_finished; /* the same, when a FIN counts */
 
     struct cg_buf sent;    /* everything the client got */
     struct cg_buf reports; /* "WARNING text\n" */

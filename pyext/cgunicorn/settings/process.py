@@ -109,7 +109,7 @@ ROWS = (
         INT,
         32,
         "Streams that have threads of their own, beside `threads`",
-        "A response of which a part has left, and which is not over a quarter of a second after its"
+        "A response of which a part has left, and which is not over a tenth of a second after its"
         " application was entered, is a stream: server-sent events, for instance. While its"
         " iterator runs it is given a thread beyond `threads`, so that other requests go on. So"
         " a worker may come to have `threads` and `max_streams` threads, which are started as they"
