@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import signal
 import socket
@@ -27,6 +28,7 @@ from cgunicorn.lab.figures import LoadFigures, Trial, WaitFigures, quantile
 from cgunicorn.lab.grid import Cell
 from cgunicorn.lab.progress import Progress
 from cgunicorn.lab.reply import Reply, ReplyError
+from cgunicorn.lab.subject import READY, Order
 from harness import alive, children, poll, run_command, server_environment
 
 APP = """
@@ -273,6 +275,52 @@ def test_an_interrupted_lab_leaves_no_process_behind(folder: Path, signum: int) 
     assert b"Traceback" not in err
     for pid in [*servers, *workers]:
         poll(lambda pid=pid: not alive(pid), f"process {pid} ends")
+
+
+def test_a_server_ends_by_itself_when_the_lab_can_not_end_it(folder: Path) -> None:
+    heard_fd, report_fd = os.pipe()
+    settings = {"bind": ["127.0.0.1:0"], "workers": 2}
+    order = Order(settings, "secret", 0, life_s=5, report_fd=report_fd)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cgunicorn.lab.subject", str(order), "app:app"],
+        cwd=folder,
+        env=server_environment(),
+        stderr=subprocess.DEVNULL,
+        pass_fds=[report_fd],
+    )
+    os.close(report_fd)
+    try:
+        with open(heard_fd, "rb", buffering=0) as heard:  # noqa: PTH123 - a descriptor
+            ready = heard.read(1)
+            # The end of the pipe: the last process that had it is gone.
+            while said := heard.read(1):
+                ready += said
+    finally:
+        process.kill()
+    assert ready == READY * 2
+    assert process.wait() == -signal.SIGALRM
+
+
+def test_an_interrupted_lab_shows_what_it_has(folder: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cgunicorn", "lab", "app:app", *SHORT, "--grid", "sync:1,2"],
+        cwd=folder,
+        env=server_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr
+    try:
+        while not process.stderr.readline().startswith("[1/2]"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "sync       1 x 1" in out
+    assert "2 x 1" not in out
 
 
 def test_a_server_that_dies_under_load_ends_the_lab(folder: Path) -> None:
