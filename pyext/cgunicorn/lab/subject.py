@@ -52,7 +52,7 @@ class Subject(Runtime):
         self._order = order
         *others, last = start.arguments
         strongest = ArgumentsLayer(last.source, {**last.values, **order.settings})
-        super().__init__(dataclasses.replace(start, arguments=(*others, strongest)))
+        super().__init__(start._replace(arguments=(*others, strongest)))
 
     def boot(self, config: Config, requests_max: int) -> WSGIApplication:
         application = super().boot(config, requests_max)
