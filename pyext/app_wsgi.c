@@ -38,17 +38,15 @@ void cg_wsgi_done(struct cg_wsgi *w) {
     Py_CLEAR(w->application);
 }
 
-/* "Error handling request GET /path HTTP/1.1 (client 192.0.2.1)", or NULL with an exception. */
+/* "Error handling request GET /path", as Gunicorn has it, or NULL with an exception. */
 static PyObject *headline(const struct cg_exchange *ex) {
-    PyObject *line = cg_text_new(ex->request.line);
-    PyObject *client = cg_text_new(cg_endpoint_host(ex->client));
+    PyObject *method = cg_text_new(ex->request.method);
+    PyObject *target = cg_text_new(ex->request.target);
     PyObject *text = NULL;
-    if (line && client && PyUnicode_GET_LENGTH(client) > 0)
-        text = PyUnicode_FromFormat("Error handling request %U (client %U)", line, client);
-    else if (line && client)
-        text = PyUnicode_FromFormat("Error handling request %U", line);
-    Py_XDECREF(client);
-    Py_XDECREF(line);
+    if (method && target)
+        text = PyUnicode_FromFormat("Error handling request %U %U", method, target);
+    Py_XDECREF(target);
+    Py_XDECREF(method);
     return text;
 }
 
@@ -61,7 +59,7 @@ bool cg_wsgi_told_to_leave(const struct cg_wsgi *w, PyObject *exception) {
 static void report(const struct cg_wsgi *w, const struct cg_exchange *ex) {
     PyObject *exception = cg_error_take();
     if (PyErr_GivenExceptionMatches(exception, w->state->client_disconnected))
-        cg_log(CG_LOG_DEBUG, "Client disconnected: write() failed and the application ended");
+        cg_log(CG_LOG_DEBUG, "Ignoring EPIPE");
     else if (!cg_wsgi_told_to_leave(w, exception))
         cg_error_log(w->state, CG_LOG_ERROR, headline(ex), exception);
     Py_DECREF(exception);
@@ -108,9 +106,18 @@ static bool is_iterable(PyObject *o) {
     return Py_TYPE(o)->tp_iter || PySequence_Check(o);
 }
 
+/* What Gunicorn's default for pre_request does. */
+static void show_request(const struct cg_exchange *ex) {
+    struct cg_slice method = ex->request.method, path = ex->request.path;
+    if (cg_log_enabled(CG_LOG_DEBUG))
+        cg_log(CG_LOG_DEBUG, "%.*s %.*s", (int)method.len, method.at, (int)path.len, path.at);
+}
+
 static enum cg_app_result begin_step(struct cg_wsgi *w, struct cg_call *call,
                                      struct cg_chunk *unused) {
-    if (w->hooks.pre && cg_request_hooks_pre(&w->hooks, call) < 0)
+    if (!w->hooks.pre)
+        show_request(call->ex);
+    else if (cg_request_hooks_pre(&w->hooks, call) < 0)
         return CG_APP_FAILED;
     atomic_fetch_add_explicit(&w->requests_n, 1, memory_order_relaxed);
     call->iterable = call_application(w, call);

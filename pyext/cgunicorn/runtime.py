@@ -70,6 +70,8 @@ class Runtime:
     def opened(self) -> None:
         """Clients can connect, and no worker has been forked."""
         self.is_open = True
+        self._show()
+        _cgunicorn.log(logging.DEBUG, "Arbiter booted")
         self._settle()
         if self.daemon:
             self.daemon.detach()
@@ -132,6 +134,7 @@ class Runtime:
             self.logger.reopen_files()
             for warning in config.warnings:
                 _cgunicorn.log(logging.WARNING, warning)
+            self._show()
             self._settle()
             return config
         return None
@@ -159,6 +162,10 @@ class Runtime:
         self._surroundings.apply(config)
         privileges.check(config)
         return config
+
+    def _show(self) -> None:
+        if self.config.loglevel == "debug":
+            _cgunicorn.log(logging.DEBUG, f"Current configuration:\n{self.config}")
 
     def _settle(self) -> None:
         """Before the workers of a configuration are forked. What is frozen is not touched by their

@@ -273,7 +273,8 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
 /* When a new master ends, this one must have workers again. */
 static void lose_stranger(struct arbiter *a, const struct cg_loss *loss) {
     if (!cg_upgrade_reaped(&a->upgrade, loss->pid, loss->status)) {
-        cg_log(CG_LOG_DEBUG, "Reaped pid %d, which is no worker", (int)loss->pid);
+        cg_log(CG_LOG_DEBUG, "Reaped unknown child process (pid:%d, status:%d)", (int)loss->pid,
+               loss->status);
         return;
     }
     if (is_serving(a) && a->pool.current->full_n == 0)
@@ -357,6 +358,21 @@ static void tell_workers(struct arbiter *a) {
     a->told_workers_n = workers_n;
 }
 
+/* How many clients wait at all listeners where the system tells that, if it is wanted. */
+static void tell_backlog(const struct cg_generation *g) {
+    if (!g->settings->enable_backlog_metric || !cg_statsd_enabled())
+        return;
+    uint64_t waiting_n = 0;
+    bool is_known = false;
+    for (size_t i = 0; i < g->listeners.n; i++) {
+        int64_t n = cg_listener_waiting(&g->listeners.at[i], -1);
+        waiting_n += n > 0 ? (uint64_t)n : 0;
+        is_known |= n >= 0;
+    }
+    if (is_known)
+        cg_statsd_histogram("gunicorn.backlog", waiting_n);
+}
+
 static void turn_notify(struct arbiter *a, uint64_t now_us) {
     const struct cg_generation *g = a->pool.current;
     struct cg_notify_view view = {
@@ -393,6 +409,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
             return true;
         obey_host(a);
         tell_workers(a);
+        tell_backlog(a->pool.current);
         if (a->stop == STOP_NO)
             turn_notify(a, now_us);
         else if (cg_list_empty(&a->pool.procs))

@@ -112,10 +112,18 @@ void cg_statsd_count(const char *name, int64_t by) {
     cg_statsd_send(metric);
 }
 
-void cg_statsd_gauge(const char *name, uint64_t value) {
+static void send_value(const char *name, uint64_t value, char type) {
     char metric[METRIC_MAX];
-    snprintf(metric, sizeof(metric), "%s:%llu|g", name, (unsigned long long)value);
+    snprintf(metric, sizeof(metric), "%s:%llu|%c", name, (unsigned long long)value, type);
     cg_statsd_send(metric);
+}
+
+void cg_statsd_gauge(const char *name, uint64_t value) {
+    send_value(name, value, 'g');
+}
+
+void cg_statsd_histogram(const char *name, uint64_t value) {
+    send_value(name, value, 'h');
 }
 
 void cg_statsd_time(const char *name, uint64_t us) {

@@ -20,6 +20,7 @@ bool cg_statsd_enabled(void);
 
 void cg_statsd_count(const char *name, int64_t by);
 void cg_statsd_gauge(const char *name, uint64_t value);
+void cg_statsd_histogram(const char *name, uint64_t value);
 void cg_statsd_time(const char *name, uint64_t us);
 /* "NAME:VALUE|TYPE", without prefix and tags. */
 void cg_statsd_send(const char *metric);

@@ -80,9 +80,13 @@ static bool is_client_fault(enum cg_fault fault) {
 
 void cg_conn_refuse(struct cg_conn *c, enum cg_fault fault) {
     const char *text = cg_fault_text(fault);
-    if (is_client_fault(fault))
-        cg_conn_report(c, CG_LOG_WARNING, "Invalid request from ip=%.*s: %s",
-                       (int)c->exchange.client->host_len, c->exchange.client->host, text);
+    struct cg_slice host = cg_endpoint_host(c->exchange.client);
+    if (fault == CG_FAULT_INCOMPLETE) /* health checks and port scanners do that all the time */
+        cg_conn_report(c, CG_LOG_DEBUG, "Ignored premature client disconnection. %s, from ip=%.*s",
+                       text, (int)host.len, host.at);
+    else if (is_client_fault(fault))
+        cg_conn_report(c, CG_LOG_WARNING, "Invalid request from ip=%.*s: %s", (int)host.len,
+                       host.at, text);
     else
         cg_conn_report(c, CG_LOG_ERROR, "%s", text);
     c->must_close = true;

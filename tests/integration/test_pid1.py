@@ -76,7 +76,7 @@ def test_signals_stop_it_while_the_application_is_loaded(
 def test_strangers_are_reaped(serve_as_pid1: Callable[..., Server]) -> None:
     server = serve_as_pid1(ORPHAN_APP, "--log-level", "debug")
     server.get("/orphan")
-    server.wait_log(r"Reaped pid \d+, which is no worker")
+    server.wait_log(r"Reaped unknown child process \(pid:\d+, status:\d+\)")
     poll(lambda: all(alive(p) for p in children(server.pid)), "no zombie is left")
 
 

@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,10 +37,13 @@ class Sink:
 
     def wait(self, pattern: str) -> str:
         """The first datagram that is like this."""
-        while True:
-            found = next((m for m in self.seen if re.fullmatch(pattern, m)), None)
-            if found:
-                return found
+        self.wait_until(lambda: any(re.fullmatch(pattern, m) for m in self.seen), pattern)
+        return next(m for m in self.seen if re.fullmatch(pattern, m))
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} not among {self.seen}"
             self.seen.append(self.sock.recv(65536).decode())
 
 
@@ -102,6 +109,85 @@ def test_loggers_send_metrics_too(serve: Serve, udp: Sink, tmp_path: Path) -> No
         udp.wait(pattern)
     server.wait_log("careful")
     assert "[INFO] \n" not in server.log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the length of the queue")
+def test_backlog_is_told_when_wanted(serve: Serve, worker_class: str, udp: Sink) -> None:
+    app = APP + "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n"
+    server = serve(
+        app,
+        *("-k", worker_class, "--statsd-host", address(udp), "--enable-backlog-metric"),
+        *("--timeout", "0"),
+        bind=("127.0.0.1:0", "unix:x.sock"),
+    )
+    udp.wait(r"gunicorn\.backlog:0\|h")
+    with server.connect(), server.connect():
+        udp.wait(r"gunicorn\.backlog:2\|h")
+    for worker in server.workers():
+        os.kill(worker, signal.SIGCONT)
+
+
+def test_backlog_is_not_told_otherwise(serve: Serve, udp: Sink) -> None:
+    server = serve(APP, "--statsd-host", address(udp))
+    udp.wait(r"gunicorn\.workers:1\|g")
+    server.stop()
+    udp.wait(r"gunicorn\.workers:0\|g")
+    assert not [m for m in udp.seen if "backlog" in m]
+
+
+# Beside Gunicorn itself
+
+SCENE_CONFIG = """
+def post_worker_init(worker):
+    for mtype in ("gauge", "counter", "histogram", "timer"):
+        worker.log.info("", extra={"metric": "app." + mtype, "value": 3, "mtype": mtype})
+    for level in ("warning", "error", "critical"):
+        getattr(worker.log, level)("on purpose")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        worker.log.exception("on purpose")
+"""
+
+#: What statsd gets of the scene, numbers that vary replaced.
+SCENE = {
+    "pre.app.counter:3|c|@1.0|#a:b",
+    "pre.app.gauge:3|g|#a:b",
+    "pre.app.histogram:3|h|#a:b",
+    "pre.app.timer:3|ms|#a:b",
+    "pre.gunicorn.backlog:0|h|#a:b",
+    "pre.gunicorn.log.critical:1|c|@1.0|#a:b",
+    "pre.gunicorn.log.error:1|c|@1.0|#a:b",
+    "pre.gunicorn.log.exception:1|c|@1.0|#a:b",
+    "pre.gunicorn.log.warning:1|c|@1.0|#a:b",
+    "pre.gunicorn.request.duration:#.#|ms|#a:b",
+    "pre.gunicorn.request.status.201:1|c|@1.0|#a:b",
+    "pre.gunicorn.request.status.400:1|c|@1.0|#a:b",
+    "pre.gunicorn.requests:1|c|@1.0|#a:b",
+    "pre.gunicorn.workers:1|g|#a:b",
+}
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "cgunicorn"])
+def test_metrics_are_those_of_gunicorn(serve: Serve, udp: Sink, tmp_path: Path, name: str) -> None:
+    if name == "gunicorn":
+        pytest.importorskip("gunicorn")
+    (tmp_path / "gunicorn.conf.py").write_text(SCENE_CONFIG)
+    server = serve(
+        APP,
+        *("--statsd-host", address(udp), "--statsd-prefix", "pre", "--dogstatsd-tags", "a:b"),
+        "--enable-backlog-metric",
+        command=(sys.executable, "-m", name),
+    )
+    server.get("/")
+    server.raw(b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+
+    def forms() -> set[str]:
+        return {re.sub(r"duration:[\d.]+", "duration:#.#", metric) for metric in udp.seen}
+
+    udp.wait_until(lambda: forms() >= SCENE, str(SCENE))
+    unlisted = {m for m in forms() - SCENE if not re.match(r"pre\.gunicorn\.(backlog|workers):", m)}
+    assert not unlisted
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "no-such-host.invalid:8125"])

@@ -152,6 +152,6 @@ CG_TEST(children_that_are_no_workers_are_reaped) {
     server_init(&s);
     s.script.prepare = leave_a_stranger;
     server_start(&s);
-    server_expect_log(&s, "which is no worker");
+    server_expect_log(&s, "Reaped unknown child process");
     server_quit(&s);
 }

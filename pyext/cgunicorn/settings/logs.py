@@ -209,7 +209,8 @@ ROWS = (
         BOOL,
         False,
         "Send the number of connections that wait, as a metric",
-        "On Linux.",
+        "The histogram gunicorn.backlog, about once a second, when there is a statsd_host. Linux"
+        " tells the number, for TCP sockets.",
         flags=("--enable-backlog-metric",),
     ),
 )
