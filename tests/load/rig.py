@@ -175,7 +175,7 @@ class Rig:
 
     def ask(self, *options: str) -> None:
         """Starts the generator and waits for the first answers."""
-        command = [sys.executable, HERE / "generator.py", self.records._path, *options]
+        command = [sys.executable, HERE / "generator.py", self.records.path, *options]
         command += ["--port", str(self.server.port), "--run", str(self._runs)]
         self._runs += 1
         self._generator = subprocess.Popen(

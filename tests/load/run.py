@@ -64,6 +64,8 @@ def main() -> int:
     names = [s.name for s in SCENARIOS]
     parser = argparse.ArgumentParser(prog="./dev load", description="Faults under load.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(names)}")
+    parser.add_argument("--worker-class", action="append", choices=WORKER_CLASSES)
+    parser.add_argument("--connections", action="append", choices=MODES)
     parser.add_argument("--short", action="store_true", help="as the tests do it")
     parser.add_argument("--write", action="store_true", help="the table into docs/robustness.md")
     options = parser.parse_args()
@@ -71,7 +73,8 @@ def main() -> int:
         parser.error(f"no scenario {', '.join(sorted(unknown))}")
     scenarios = [s for s in SCENARIOS if not options.names or s.name in options.names]
     table, bad = "", 0
-    for scenario, worker_class, mode in itertools.product(scenarios, WORKER_CLASSES, MODES):
+    worker_classes, modes = options.worker_class or WORKER_CLASSES, options.connections or MODES
+    for scenario, worker_class, mode in itertools.product(scenarios, worker_classes, modes):
         if mode not in scenario.modes or (scenario.disk and not may_mount()):
             continue
         with tempfile.TemporaryDirectory() as directory:

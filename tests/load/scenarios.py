@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from harness import alive, children, poll
 from rig import Rig
+from rig import idle as idle_process
 from verdict import Rule, none, only_after, only_during, only_in_killed
 
 #: Draws the same victims in each run.
@@ -46,12 +47,17 @@ def start_master(rig: Rig) -> int:
     return rig.masters[-1]
 
 
+def beside(rig: Rig) -> tuple[int, int]:
+    """The old master, and a new one that is ready."""
+    old, new = rig.master, start_master(rig)
+    poll(lambda: rig.logged(rf"\[{new}\] \[\w+\] Upgraded: "), f"{new} is ready")
+    return old, new
+
+
 def upgrade(rig: Rig, *, full: bool) -> str:
     n = 20 if full else 2
     for _ in range(n):
-        old = rig.master
-        new = start_master(rig)
-        poll(lambda new=new: rig.logged(rf"\[{new}\] \[\w+\] Upgraded: "), f"{new} is ready")
+        old, _ = beside(rig)
         rig.end_master(old, signal.SIGTERM)
         rig.answers(10)
     return f"{n} upgrades, TERM to the old master"
@@ -60,9 +66,7 @@ def upgrade(rig: Rig, *, full: bool) -> str:
 def upgrade_winch(rig: Rig, *, full: bool) -> str:
     n = 20 if full else 2
     for _ in range(n):
-        old = rig.master
-        new = start_master(rig)
-        poll(lambda new=new: rig.logged(rf"\[{new}\] \[\w+\] Upgraded: "), f"{new} is ready")
+        old, new = beside(rig)
         rig.signal(signal.SIGWINCH, old)
         poll(lambda old=old, new=new: children(old) == [new], "the workers of the old one leave")
         rig.end_master(old, signal.SIGQUIT)
@@ -105,47 +109,59 @@ def backlog(rig: Rig, *, full: bool) -> str:
     return "more clients at once than the queue holds"
 
 
-# The old generation goes on: what cannot work.
+# The old generation goes on: what cannot work, and what the log says of it.
 
 
-def broken_configuration(rig: Rig) -> None:
+def break_configuration(rig: Rig) -> str:
     rig.configure("workers = 'many'\n")
+    return r"workers: .many. \(from conf\.py:\d+\)"
 
 
-def broken_application(rig: Rig) -> None:
+def break_application(rig: Rig) -> str:
     path = rig.directory / "site_app.py"
-    path.write_text(path.read_text() + "\nraise RuntimeError('broken')\n")
+    path.write_text(path.read_text() + "\nraise RuntimeError('out of order')\n")
+    return "RuntimeError: out of order"
 
 
-def unknown_user(rig: Rig) -> None:
+def name_unknown_user(rig: Rig) -> str:
     rig.configure("user = 'nobody-of-that-name'\n")
+    return "nobody-of-that-name"
+
+
+def fail_to_reload(rig: Rig, why: str) -> None:
+    reasons = len(rig.logged(why))
+    rig.after("Reload failed, the old workers go on", signal.SIGHUP)
+    assert len(rig.logged(why)) > reasons, f"{why!r} not in\n{rig.server.log}"
+
+
+def fail_to_upgrade(rig: Rig, why: str) -> None:
+    reasons = len(rig.logged(why))
+    new = start_master(rig)
+    gone = rf"The new master \(pid:{new}\) exited with code \d, this one goes on"
+    poll(lambda: rig.logged(gone), gone)
+    assert len(rig.logged(why)) > reasons, f"{why!r} not in\n{rig.server.log}"
 
 
 def broken(rig: Rig, *, full: bool) -> str:
-    n = 0
+    n = 5 if full else 1
     good = (rig.directory / "site_app.py").read_text()
+    for breaks in [break_configuration, break_application, name_unknown_user] * n:
+        why = breaks(rig)
+        fail_to_reload(rig, why)
+        fail_to_upgrade(rig, why)
+        rig.answers(10)
+        rig.configure("")
+        (rig.directory / "site_app.py").write_text(good)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-
-        def taken_address(rig: Rig) -> None:
-            port = taken.getsockname()[1]
-            rig.configure(f"bind = ['127.0.0.1:0', '127.0.0.1:{port}']\n")
-
-        kinds = [broken_configuration, broken_application, unknown_user, taken_address]
-        for breaks in kinds * (5 if full else 1):
-            breaks(rig)
-            rig.after("Reload failed, the old workers go on", signal.SIGHUP)
-            n += 1
-            # The new master has the sockets already and binds none.
-            if breaks is not taken_address:
-                failed = start_master(rig)
-                gone = rf"The new master \(pid:{failed}\) exited with code \d, this one goes on"
-                poll(lambda gone=gone: rig.logged(gone), gone)
-                n += 1
-            rig.answers(10)
-            rig.configure("")
-            (rig.directory / "site_app.py").write_text(good)
+        port = taken.getsockname()[1]
+        rig.configure(f"bind = ['127.0.0.1:0', '127.0.0.1:{port}']\n")
+        for _ in range(n):
+            fail_to_reload(
+                rig, f"Connection in use: .*{port}"
+            )  # a new master has its sockets and would bind none
+    rig.configure("")
     rig.after("Reloaded: ", signal.SIGHUP)
-    return f"{n} reloads and upgrades that cannot work"
+    return f"{7 * n} reloads and upgrades that cannot work"
 
 
 # Ends.
@@ -217,6 +233,22 @@ def freeze_all(rig: Rig, *, full: bool) -> str:
 
 
 # Resources that run out, and come back.
+
+
+def starved_master(rig: Rig, *, full: bool) -> str:
+    """Neither a reload nor a worker in place of one that left can be had for a while."""
+    pid, kind = rig.master, resource.RLIMIT_NOFILE
+    before = resource.prlimit(pid, kind)
+    resource.prlimit(pid, kind, (idle_process(pid).free_fd, before[1]))
+    rig.after("Reload failed, the old workers go on", signal.SIGHUP)
+    leaving = rig.worker_pids()[0]
+    rig.signal(signal.SIGTERM, leaving)
+    poll(lambda: not alive(leaving), "a worker leaves")
+    rig.answers(200 if full else 20)
+    resource.prlimit(pid, kind, before)
+    rig.mark()
+    rig.after("Reloaded: ", signal.SIGHUP)
+    return "the master may open no descriptor, at a reload and when a worker leaves"
 
 
 def limits(rig: Rig, kind: int, of: Callable[[int], int], duration_s: float) -> None:
@@ -294,6 +326,7 @@ SCENARIOS = [
     Scenario("upgrade", upgrade, none, first=upgrade),
     Scenario("upgrade-winch", upgrade_winch, none, first=upgrade),
     Scenario("recycle-requests", recycle, none, ("--max-requests", "50")),
+    Scenario("recycle-age", recycle, none, ("--max-worker-lifetime", "1"), workers=4),
     Scenario("scale", scale, none),
     Scenario("broken", broken, none),
     Scenario(
@@ -313,6 +346,7 @@ SCENARIOS = [
     Scenario("freeze-master", freeze_master, none, ("--timeout", "1")),
     Scenario("freeze-all", freeze_all, none, ("--timeout", "1")),
     Scenario("descriptors", descriptors, none, load=("--clients", "32")),
+    Scenario("starved-master", starved_master, none),
     Scenario("memory", memory, only_during, load=("--paths", "/work,/work,/grow")),
     Scenario("file-size", file_size, only_during, ("--access-logfile", "/dev/full"), UPLOADS),
     Scenario("full-disk", full_disk, only_during, load=UPLOADS, disk=True),

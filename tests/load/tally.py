@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from generator import Record
@@ -17,13 +17,13 @@ class Records:
     """The generator's file, read as it grows."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._offset = 0
         self.all: list[Record] = []
 
     def read(self) -> list[Record]:
-        if self._path.exists():
-            with self._path.open("rb") as f:
+        if self.path.exists():
+            with self.path.open("rb") as f:
                 f.seek(self._offset)
                 lines, newline, _ = f.read().rpartition(b"\n")
             self._offset += len(lines) + len(newline)
@@ -60,6 +60,13 @@ def count(records: Iterable[Record], journal: Path) -> Tally:
     for record in records:
         tally.sent += 1
         tally.crossed += record.crossed
+        begun = tally.begun.get(record.ident, [])
+        if record.crossed and len(begun) > 1:
+            # The request was there before the close, and only the client's second look came after
+            # it: what looked crossed was executed, and is a failure.
+            tally.crossed -= 1
+            tally.begun[record.ident] = begun[:-1]
+            record = replace(record, outcome="dropped", pid=0)
         if record.outcome == "answered":
             tally.answered += 1
         else:
