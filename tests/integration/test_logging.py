@@ -279,6 +279,73 @@ def test_what_cannot_be_used_is_one_sentence(
     assert re.fullmatch(rf"Error: {re.escape(sentence)}[^\n]*\n", done.stderr), done.stderr
 
 
+INI = """
+[loggers]
+keys = root, error
+[handlers]
+keys = file
+[formatters]
+keys = mine
+[logger_root]
+handlers =
+[logger_error]
+qualname = gunicorn.error
+level = INFO
+propagate = 0
+handlers = file
+[handler_file]
+class = FileHandler
+args = ("%(here)s/py-error",)
+formatter = mine
+[formatter_mine]
+format = mine %(levelname)s %(message)s
+"""
+
+JSON = """
+{"loggers": {"gunicorn.error": {"level": "INFO", "handlers": ["file"]}},
+ "handlers": {"file": {"class": "logging.FileHandler", "filename": "py-error", "formatter": "mine"},
+              "console": {"class": "logging.StreamHandler"}},
+ "formatters": {"mine": {"format": "mine %(levelname)s %(message)s"}}}
+"""
+
+
+@pytest.mark.parametrize(("flag", "text"), [("--log-config", INI), ("--log-config-json", JSON)])
+def test_logging_configured_by_a_file(
+    serve: Serve, worker_class: str, tmp_path: Path, flag: str, text: str
+) -> None:
+    (tmp_path / "logging.conf").write_text(text)
+    server = serve(APP, "-k", worker_class, flag, str(tmp_path / "logging.conf"), wait=False)
+    server.wait_listening_in(tmp_path / "py-error")
+    server.get("/fail")
+    server.stop()
+    lines = (tmp_path / "py-error").read_text().splitlines()
+    assert "mine ERROR Error handling request GET /fail" in lines
+    assert "mine INFO Shutting down: Master" in lines
+
+
+@pytest.mark.parametrize("name", ["simple", "gunicorn.glogging.Logger"])
+def test_names_of_gunicorns_own_logger_change_nothing(serve: Serve, name: str) -> None:
+    server = serve(APP, "--logger-class", name, "--access-logfile", "-")
+    server.get("/x")
+    server.wait_log(rf"(?m)^{STAMP} \[INFO\] Booting worker with pid: \d+$")
+    server.wait_log(r'(?m)^127\.0\.0\.1 - - \[.*\] "GET /x HTTP/1\.1" 200 2 "-" "-"$')
+
+
+def test_wrong_logging_settings_leave_the_old_ones_at_a_reload(
+    serve: Serve, worker_class: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "gunicorn.conf.py"
+    config.write_text("accesslog = 'access'\n")
+    server = serve(APP, "-k", worker_class)
+    config.write_text("accesslog = 'access'\nlogger_class = 'no.Such'\n")
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("logger_class 'no.Such' can't be found")
+    server.wait_log("Reload failed, the old workers go on")
+    server.get("/after")
+    assert "/after" in lines_of(server, "access", 1)[0]
+    assert server.stop() == 0
+
+
 def test_application_files_are_reopened_by_usr1(serve: Serve, worker_class: str) -> None:
     server = serve(
         """
