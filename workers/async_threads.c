@@ -16,9 +16,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The keeper's look: a call that lasts from one look to the next costs the leader the baton. Tests
+ * look more often, so that the baton changes hands more often. */
+#ifndef CG_ASYNC_TICK_US
+#define CG_ASYNC_TICK_US 1000
+#endif
+
 enum {
-    /* The keeper's look: a call that lasts from one look to the next costs the leader the baton. */
-    TICK_US = 1000,
+    TICK_US = CG_ASYNC_TICK_US,
     /* With calls that are short, but many, the loop is turned at least so often. */
     TURN_US = 1000,
     /* How long a quick stop waits for threads in the application. */
