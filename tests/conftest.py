@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,10 +13,22 @@ from harness import Server
 #: Every worker class that exists; tests of HTTP and WSGI run under each.
 WORKER_CLASSES = ["sync", "async"]
 
+#: Files whose tests run with four application threads too.
+THREADED = {"test_hooks", "test_timeouts", "test_wsgi_close", "test_wsgi_input"}
 
-@pytest.fixture(params=WORKER_CLASSES)
-def worker_class(request: pytest.FixtureRequest) -> str:
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "worker_class" in metafunc.fixturenames:
+        more = ["gthread"] if metafunc.module.__name__ in THREADED else []
+        metafunc.parametrize("worker_class", WORKER_CLASSES + more, indirect=True)
+
+
+@pytest.fixture
+def worker_class(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs the test once for every worker class."""
+    if request.param == "gthread":
+        env = os.environ.get("CGUNICORN_TEST_ENV", "")
+        monkeypatch.setenv("CGUNICORN_TEST_ENV", f"{env}\nCGUNICORN_THREADS=4".strip())
     return str(request.param)
 
 
