@@ -33,16 +33,40 @@ static pid_t parse_pid(const char *text) {
     return (pid_t)pid;
 }
 
-pid_t cg_pidfile_read(const char *path) {
+/* Fills text with the file's beginning and a NUL behind it; returns the length without that. */
+static size_t read_text(const char *path, char *text, size_t size) {
+    text[0] = '\0';
     /* Whatever the path names must not hold the arbiter up: no waiting for the writer of a pipe. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return 0;
-    char text[PID_TEXT_MAX];
-    ssize_t n = read(fd, text, sizeof(text) - 1);
+    ssize_t n = read(fd, text, size - 1);
     close(fd);
     text[n > 0 ? n : 0] = '\0';
+    return n > 0 ? (size_t)n : 0;
+}
+
+pid_t cg_pidfile_read(const char *path) {
+    char text[PID_TEXT_MAX];
+    read_text(path, text, sizeof(text));
     return parse_pid(text);
+}
+
+/* Whether the path names what no server has left there: a device, or a file of something else than
+ * numbers, which a slip of the hand would otherwise replace and remove. A file that is full of NULs
+ * is what a crash of the machine may leave of a pidfile. */
+static bool is_foreign(const char *path) {
+    struct stat st;
+    if (stat(path, &st) < 0 || S_ISDIR(st.st_mode))
+        return false; /* what happens next tells */
+    char text[PID_TEXT_MAX];
+    size_t len = S_ISREG(st.st_mode) ? read_text(path, text, sizeof(text)) : sizeof(text);
+    if (len >= sizeof(text) - 1)
+        return true;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] && !strchr("0123456789- \t\r\n", text[i]))
+            return true;
+    return false;
 }
 
 /* Our own pid is nobody else's: in a new container the same number is given out again. */
@@ -92,6 +116,10 @@ static int write_checked(const char *path) {
     if (holder) {
         cg_log(CG_LOG_ERROR, "Already running on PID %d (or pid file '%s' is stale)", (int)holder,
                path);
+        return -EEXIST;
+    }
+    if (is_foreign(path)) {
+        cg_log(CG_LOG_ERROR, "Can't create pidfile '%s': what is there is no pidfile", path);
         return -EEXIST;
     }
     int rc = put(path);

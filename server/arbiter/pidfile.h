@@ -13,7 +13,8 @@ struct cg_pidfile {
 };
 
 /* Writes our pid to path (NULL or empty: does nothing). Refused while the file holds the pid of
- * another living process. 0 or -errno after logging why; then *p is empty. */
+ * another living process, or something else than a number. 0 or -errno after logging why; then *p
+ * is empty. */
 int cg_pidfile_create(struct cg_pidfile *p, const char *path);
 
 /* Removes a file (NULL: does nothing) in which a process that has ended left its pid. */

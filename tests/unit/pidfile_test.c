@@ -118,7 +118,7 @@ CG_TEST(a_living_process_is_not_pushed_out) {
 }
 
 CG_TEST(what_names_no_living_process_is_replaced) {
-    static const char *const texts[] = {"", "no number\n", "-5", "0\n", "12 13", "99999999999"};
+    static const char *const texts[] = {"", "-5", "0\n", "12 13", "99999999999"};
     enter_folder();
     struct cg_pidfile p;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -129,6 +129,36 @@ CG_TEST(what_names_no_living_process_is_replaced) {
     }
     /* A number that is ours already was left by a former container. */
     CG_CHECK_INT(cg_pidfile_create(&p, "x.pid"), 0);
+    cg_pidfile_remove(&p);
+}
+
+CG_TEST(a_file_of_something_else_is_refused_and_left_alone) {
+    static const char *const texts[] = {"no number\n", "12 of 13",
+                                        "1111111111111111111111111111111111111111"};
+    enter_folder();
+    struct cg_pidfile p;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char there[64] = "";
+        write_text("app.py", texts[i]);
+        CG_CHECK_INT(cg_pidfile_create(&p, "app.py"), -EEXIST);
+        check_logged("app.py': what is there is no pidfile");
+        FILE *file = fopen("app.py", "r");
+        CG_CHECK(file && fread(there, 1, sizeof(there) - 1, file) > 0);
+        fclose(file);
+        CG_CHECK(strcmp(there, texts[i]) == 0);
+    }
+    CG_CHECK_INT(mkfifo("pipe", 0600), 0);
+    CG_CHECK_INT(cg_pidfile_create(&p, "pipe"), -EEXIST);
+    CG_CHECK_INT(files_n(), 2);
+}
+
+CG_TEST(what_a_crash_of_the_machine_leaves_is_replaced) {
+    enter_folder();
+    struct cg_pidfile p;
+    CG_CHECK_INT(mknod("x.pid", S_IFREG | 0644, 0), 0);
+    CG_CHECK_INT(truncate("x.pid", 6), 0);
+    CG_CHECK_INT(cg_pidfile_create(&p, "x.pid"), 0);
+    CG_CHECK_INT(cg_pidfile_read("x.pid"), getpid());
     cg_pidfile_remove(&p);
 }
 
