@@ -4,6 +4,7 @@ Whatever they say wrong is a ConfigError of one sentence."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 from pathlib import Path
@@ -93,7 +94,7 @@ def _apply_file(path: str) -> None:
     from logging.config import fileConfig
 
     if not Path(path).is_file():
-        raise ConfigError(f"Error: log config '{path}' not found")
+        raise ConfigError(f"log config '{path}' not found")
     defaults = {"__file__": path, "here": str(Path(path).parent)}
     try:
         fileConfig(path, defaults, disable_existing_loggers=False)
@@ -125,11 +126,18 @@ def syslog_handler(cfg: Config, fmt: str, name: str) -> logging.Handler:
 
     kind, address = _syslog_address(cfg.syslog_addr)
     facility = SysLogHandler.facility_names[cfg.syslog_facility]
+    failure = ""
     try:
         handler = SysLogHandler(address=address, facility=facility, socktype=kind)
+        # Python thinks that a unix socket will be there later, and prints a traceback for each line
+        # until then.
+        if isinstance(address, str) and handler.socket.fileno() < 0:
+            failure = "nobody listens there"
     except OSError as error:
-        sentence = f"Can't log to syslog at {cfg.syslog_addr!r}: {error.strerror}."
-        raise ConfigError(sentence) from None
+        failure = error.strerror or str(error)
+    if failure:
+        gc.collect()  # a handler that has no socket: Python 3.9 would stumble over it at exit
+        raise ConfigError(f"Can't log to syslog at {cfg.syslog_addr!r}: {failure}.")
     handler.setFormatter(logging.Formatter(f"{prefix}: {fmt}"))
     return handler
 

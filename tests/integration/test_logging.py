@@ -259,12 +259,16 @@ def test_logger_class_of_its_own(serve: Serve, worker_class: str, tmp_path: Path
     [
         (("--logger-class", "nowhere.Mine"), "logger_class 'nowhere.Mine' can't be found: "),
         (("--logger-class", "app.Mine"), "logger_class 'app.Mine' can't be found: no Mine in app"),
-        (("--log-config", "none.ini"), "Error: log config 'none.ini' not found"),
+        (("--log-config", "none.ini"), "log config 'none.ini' not found"),
         (("--log-config", "app.py"), "logconfig 'app.py' can't be used: "),
         (("--log-config-json", "none.json"), "Can't read logconfig_json 'none.json': No such file"),
         (("--log-config-json", "app.py"), "logconfig_json 'app.py' is not JSON: "),
         (("--log-config-json", "bad.json"), "logconfig_json 'bad.json' can't be used: "),
         (("--log-syslog", "--log-syslog-to", "tcp://127.0.0.1:1"), "Can't log to syslog at "),
+        (
+            ("--log-syslog", "--log-syslog-to", "unix:///nowhere"),
+            "Can't log to syslog at 'unix:///nowhere': nobody listens there.",
+        ),
         (("--log-syslog", "--log-syslog-to", "udp://h:0"), "syslog_addr 'udp://h:0' has no valid"),
         (("--log-syslog", "--log-syslog-to", "unix:///x#y"), "syslog_addr 'unix:///x#y' ends "),
     ],
