@@ -54,6 +54,27 @@ CASES = {
         "Can't open the log '': No such file or directory.",
     ),
     "access-log-dir": (["app:app", "--access-logfile", "nowhere/a.log"], 1, "nowhere/a.log"),
+    "pidfile-dir": (["app:app", "-p", "nowhere/x.pid"], 1, "nowhere doesn't exist."),
+    "pidfile-is-code": (["app:app", "-p", "app.py"], 1, "app.py': what is there is no pidfile"),
+    "pidfile-is-device": (["app:app", "-p", "/dev/zero"], 1, "what is there is no pidfile"),
+    "pidfile-is-folder": (["app:app", "-p", "/tmp"], 1, "Can't create pidfile '/tmp': "),
+    "chdir-is-file": (["app:app", "--chdir", "app.py"], 1, "can't chdir to 'app.py'"),
+    "user": (["app:app", "--user", "no-such-user"], 1, "No such user: 'no-such-user'"),
+    "group": (["app:app", "--group", "no-such-group"], 1, "No such group: 'no-such-group'"),
+    "umask": (["app:app", "--umask", "99999"], 1, "Invalid value for umask: 99999"),
+    "extra-file": (["app:app", "--reload-extra-file", "no.txt"], 1, "'no.txt' doesn't exist"),
+    "statsd-port": (["app:app", "--statsd-host", "here:x"], 1, "Invalid value for statsd_host"),
+    "syslog": (["app:app", "--log-syslog", "--log-syslog-to", "here"], 1, "unix://PATH, udp://"),
+    "syslog-unset": (["app:app", "--log-syslog-facility", "mine"], 1, "it must be one of auth,"),
+    "paste": (["--paste", "no.ini"], 1, "no.ini': No such file or directory"),
+    "protocol": (["app:app", "--protocol", "ftp"], 1, "it must be one of auto, http, uwsgi."),
+    "uwsgi-peers": (["app:app", "--uwsgi-allow-from", "10.0.0.1/8"], 1, "'10.0.0.1/8' is not an"),
+    "raw-env": (["app:app", "-e", "NAME"], 1, "environment setting 'NAME' invalid"),
+    "reload-engine": (["app:app", "--reload-engine", "x"], 1, "Invalid reload_engine: 'x'"),
+    "config-module": (["app:app", "-c", "python:no_such"], 1, "No module named 'no_such'"),
+    "reuse-port": (["app:app", "--reuse-port", "-b", "unix:nowhere/x"], 1, "no such folder"),
+    "daemon-log": (["app:app", "-D", "--error-logfile", "nowhere/e"], 1, "nowhere/e"),
+    "daemon-socket": (["app:app", "-D", "-b", "unix:nowhere/x"], 1, "no such folder"),
 }
 
 
@@ -66,6 +87,7 @@ def test_mistake_is_one_sentence(tmp_path: Path, case: str) -> None:
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "app.py").read_text() == APP
+    assert [path.name for path in tmp_path.iterdir() if path.name != "__pycache__"] == ["app.py"]
 
 
 def test_port_in_use(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ BY_NAME = {
     "chdir": Example("'inner'", "inner", "{folder}/inner"),
     "tmp_upload_dir": Example("'inner'", "inner", "{folder}/inner"),
     "config": _text("other.py"),
+    "paste": Example("'site.ini'", "site.ini", "{folder}/site.ini"),
     "worker_class": _text("gthread"),
     "raw_env": _list("A=b=c", "D= e"),
     "raw_paste_global_conf": _list("A=b", "C=d"),
@@ -126,6 +127,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inner").mkdir()
     (tmp_path / "other.py").touch()
+    (tmp_path / "site.ini").touch()
     return tmp_path
 
 
