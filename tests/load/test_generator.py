@@ -13,7 +13,7 @@ from pathlib import Path
 import generator
 import pytest
 from generator import Record
-from harness import poll
+from harness import PATIENCE, poll
 from tally import Records
 
 Peer = Callable[[socket.socket, str], object]
@@ -128,17 +128,27 @@ def test_a_close_before_the_request_arrives_has_crossed_it(
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_a_close_after_the_request_has_arrived_has_lost_it(
-    pair: tuple[generator.Connection, socket.socket], reads: bool
+    pair: tuple[generator.Connection, socket.socket],
+    reads: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection, other = pair
+    look, looked = connection.is_open, threading.Event()
+
+    def look_and_tell() -> bool:
+        is_open = look()
+        looked.set()
+        return is_open
 
     def lose() -> None:
-        other.recv(1 if reads else 0)
         assert other.recv(3, 0 if reads else socket.MSG_PEEK)
+        looked.wait(PATIENCE)
         other.close()
+
+    monkeypatch.setattr(connection, "is_open", look_and_tell)
 
     thread = threading.Thread(target=lose)
     thread.start()
     with pytest.raises(generator.FailedError, match="dropped" if reads else "reset"):
-        connection.exchange(b"GET" + (b"+" if reads else b""), record())
+        connection.exchange(b"GET", record())
     thread.join()
