@@ -117,16 +117,16 @@ int cg_request_hooks_pre(const struct cg_request_hooks *h, struct cg_call *c) {
 
 /* Without an environ the application was not reached: there is no response to speak of. */
 int cg_request_hooks_post(const struct cg_request_hooks *h, struct cg_call *c) {
-    PyObject *environ = c->environ ? cg_py_ref(c->environ) : PyDict_New();
-    PyObject *request = environ ? cg_messages_request(c) : NULL;
+    PyObject *env = c->environ ? cg_py_ref(c->environ) : PyDict_New();
+    PyObject *request = env ? cg_messages_request(c) : NULL;
     PyObject *response = Py_None;
     if (request && c->environ && h->post_args_n > 3)
         response = cg_messages_response(c);
     int rc = -1;
     if (request && response) {
-        PyObject *args[] = {h->worker, request, environ, response};
+        PyObject *args[] = {h->worker, request, env, response};
         rc = call(h->post, args, h->post_args_n);
     }
-    Py_XDECREF(environ);
+    Py_XDECREF(env);
     return rc;
 }

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,42 @@ def test_every_setting_of_c_is_in_the_table_with_its_type() -> None:
     for name, c_type in _cgunicorn.setting_fields:
         assert SETTINGS[name].kind.c_type == c_type, name
         assert SETTINGS[name].in_c
+
+
+#: Below which the sources are.
+ROOT = Path(__file__).parents[2]
+
+#: How the help of a row begins that nothing asks for.
+WITHOUT_USE = ("Has no effect: ", "Refused: ")
+
+
+def fields_read_in_c() -> Iterator[str]:
+    """Members that C takes from some struct, the settings among them."""
+    for folder in ("server", "workers", "pyext"):
+        for path in (ROOT / folder).rglob("*.c"):
+            yield from re.findall(r"(?:->|\.)(\w+)", path.read_text())
+
+
+def settings_read_in_python(tree: ast.AST) -> Iterator[str]:
+    """`cfg.NAME`, `config.NAME` and `values["NAME"]`, and the hooks that are called by name."""
+    for node in ast.walk(tree):
+        text = (
+            ast.unparse(node) if isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)) else ""
+        )
+        yield from re.findall(r"(?:^|\.)(?:cfg|config)\.(\w+)$", text)
+        yield from re.findall(r"^values\['(\w+)'\]$", text)
+        yield from re.findall(r"^self\._(?:call|run|run_guarded)\('(\w+)'", text)
+
+
+def test_every_setting_is_used_or_says_that_it_is_not() -> None:
+    package = ROOT / "pyext" / "cgunicorn"
+    files = [path for path in package.rglob("*.py") if path.parent != package / "settings"]
+    in_python = {n for path in files for n in settings_read_in_python(ast.parse(path.read_text()))}
+    in_c = set(fields_read_in_c())
+    for row in ROWS:
+        is_used = row.name in in_python or (row.in_c and row.name in in_c)
+        says_no = bool(row.instead) or row.help.startswith(WITHOUT_USE)
+        assert is_used != says_no, f"{row.name}: used {is_used}, marked as without use {says_no}"
 
 
 @pytest.fixture(scope="module")

@@ -278,8 +278,9 @@ CG_TEST(threads_of_streams_do_not_serve_more_requests_than_threads) {
     stream = open_stream();
     busy[0] = enter_gate();
     busy[1] = enter_gate(); /* has the thread that was started for the stream */
-    open_gate(1);           /* one of the three; a stream goes on with its next wait */
     rig_ask(kept, "/");
+    CG_CHECK(!rig_readable(kept, 600));
+    open_gate(1); /* one of the three; a stream goes on with its next wait */
     for (int i = 0; !rig_readable(kept, 20); i++) {
         CG_CHECK(i < 100);
         open_gate(1);
