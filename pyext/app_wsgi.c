@@ -81,8 +81,16 @@ static enum cg_app_result run_step(struct cg_wsgi *w, struct cg_call *call, step
 
 /* begin */
 
-static PyObject *call_application(struct cg_wsgi *w, struct cg_call *call) {
+/* A new reference or NULL. */
+static PyObject *make_environ(struct cg_wsgi *w, struct cg_call *call) {
     PyObject *env = cg_environ_new(&w->environ, call);
+    if (env && w->hooks.pre && cg_messages_change_environ(call, env) < 0)
+        Py_CLEAR(env);
+    return env;
+}
+
+static PyObject *call_application(struct cg_wsgi *w, struct cg_call *call) {
+    PyObject *env = make_environ(w, call);
     PyObject *start_response = env ? cg_call_lend(call, CG_LENT_START_RESPONSE) : NULL;
     PyObject *result = NULL;
     if (start_response) {

@@ -14,6 +14,10 @@
 PyObject *cg_messages_request(struct cg_call *call);
 PyObject *cg_messages_response(struct cg_call *call);
 
+/* Brings what pre_request has changed of the request into its environ. 0, or -1 with an exception.
+ */
+int cg_messages_change_environ(struct cg_call *call, PyObject *environ);
+
 /* The exchange ends. An object that somebody keeps reads what it has not read yet. Leaves no
  * exception set. */
 void cg_messages_end(struct cg_call *call);

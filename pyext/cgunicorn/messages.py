@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The request and the response as hooks and logger classes get them, with the attributes that
 Gunicorn's have. An attribute is read out of the exchange when it is first asked for; one that is
-kept after the end has read all of them. Both may be given attributes of one's own."""
+kept after the end has read all of them. Both may be given attributes of one's own, and what
+pre_request changes of a request reaches the application's environ."""
 
 from __future__ import annotations
 
@@ -27,6 +28,18 @@ class _Message:
         """Reads the rest: the exchange is about to end."""
         for name in self._FIELDS:
             getattr(self, name)
+
+
+#: Attributes of a request that stand in the environ as they are.
+_ENVIRON_KEYS = {
+    "method": "REQUEST_METHOD",
+    "uri": "RAW_URI",
+    "query": "QUERY_STRING",
+    "scheme": "wsgi.url_scheme",
+}
+
+#: How the body was sent is a fact; the environ says how it can be read.
+_FRAMING = ("CONTENT-LENGTH", "TRANSFER-ENCODING")
 
 
 class Unreader:
@@ -75,6 +88,48 @@ class Request(_Message):
     def should_close(self) -> bool:
         """Whether the client wants the connection closed after this request."""
         return not self.keep_alive
+
+    def change_environ(self, environ: dict[str, Any]) -> None:
+        """Called by C after pre_request. ValueError for a path outside of SCRIPT_NAME."""
+        for name, key in _ENVIRON_KEYS.items():
+            if self._is_changed(name):
+                environ[key] = getattr(self, name)
+        if self._is_changed("path"):
+            environ["PATH_INFO"] = _path_info(self.path, environ["SCRIPT_NAME"])
+        if self._is_changed("headers"):
+            for name, _ in self._view.headers:
+                if name not in _FRAMING:
+                    environ.pop(_header_key(name), None)
+            environ.update(_joined(self.headers))
+
+    def _is_changed(self, name: str) -> bool:
+        """Another value was set, or a list that was handed out is not what it was."""
+        return name in self.__dict__ and self.__dict__[name] != getattr(self._view, name)
+
+
+def _path_info(path: str, script_name: str) -> str:
+    if not path.startswith(script_name):
+        raise ValueError(f"Request path {path!r} does not start with SCRIPT_NAME {script_name!r}")
+    from urllib.parse import unquote_to_bytes
+
+    return unquote_to_bytes(path[len(script_name) :].encode("latin-1")).decode("latin-1")
+
+
+def _header_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key == "CONTENT_TYPE" else f"HTTP_{key}"
+
+
+def _joined(headers: list[tuple[str, str]]) -> dict[str, str]:
+    """Environ keys and values; those of the same name are one value."""
+    joined: dict[str, str] = {}
+    for name, value in headers:
+        if name.upper() in _FRAMING:
+            continue
+        key = _header_key(name)
+        separator = "; " if key == "HTTP_COOKIE" else ","
+        joined[key] = f"{joined[key]}{separator}{value}" if key in joined else value
+    return joined
 
 
 class Response(_Message):

@@ -377,6 +377,53 @@ def test_a_body_and_its_trailers_can_be_read(serve: Serve, story: Story, tmp_pat
     assert ("trailers", "W", [("X-SUM", "42")], b"hello") in list(story)
 
 
+ECHO = """
+KEYS = ("REQUEST_METHOD", "RAW_URI", "SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "wsgi.url_scheme")
+def app(environ, start_response):
+    start_response("200 OK", [])
+    seen = {k: v for k, v in environ.items() if k in KEYS or k.startswith(("HTTP_", "CONTENT_"))}
+    return [repr((seen, environ["wsgi.input"].read())).encode()]
+"""
+
+CHANGES = """
+def pre_request(worker, req):
+    if req.path == "/prefix/same":
+        req.headers, req.method, req.uri, req.query, req.scheme
+    if req.path == "/prefix/other":
+        req.method, req.uri, req.path = "PUT", "/x", "/prefix/caf%C3%A9"
+        req.query, req.scheme = "a=b", "https"
+        req.headers.remove(("X-GONE", "1"))
+        req.headers.append(("X-New", "2"))
+        req.headers += [("COOKIE", "b=2"), ("X-NEW", "3"), ("CONTENT-TYPE", "b/b")]
+        req.headers += [("CONTENT-LENGTH", "99")]
+    if req.path == "/prefix/outside":
+        req.path = "/elsewhere"
+"""
+
+
+def test_what_pre_request_changes_reaches_the_environ(
+    serve: Serve, tmp_path: Path, worker_class: str
+) -> None:
+    hooks(tmp_path, CHANGES)
+    server = serve(ECHO, "-k", worker_class, env={"SCRIPT_NAME": "/prefix"})
+
+    def ask(path: str) -> tuple[dict[str, str], bytes]:
+        sent = f"POST {path} HTTP/1.1\r\nHost: a\r\nX-Gone: 1\r\nCookie: a=1\r\nX-Stays: 1\r\n"
+        answer = server.raw(f"{sent}Content-Length: 2\r\nConnection: close\r\n\r\nhi".encode())
+        return ast.literal_eval(answer.partition(b"\r\n\r\n")[2].decode())
+
+    fixed = {"CONTENT_LENGTH": "2", "SCRIPT_NAME": "/prefix", "HTTP_HOST": "a", "HTTP_X_STAYS": "1"}
+    fixed["HTTP_CONNECTION"] = "close"
+    changed = {"REQUEST_METHOD": "PUT", "RAW_URI": "/x", "PATH_INFO": "/caf\xc3\xa9"}
+    changed.update({"QUERY_STRING": "a=b", "wsgi.url_scheme": "https", "CONTENT_TYPE": "b/b"})
+    changed.update({"HTTP_COOKIE": "a=1; b=2", "HTTP_X_NEW": "2,3"})
+    assert ask("/prefix/other") == ({**fixed, **changed}, b"hi")
+    same, _ = ask("/prefix/same")
+    assert same["PATH_INFO"] == "/same" and same["HTTP_COOKIE"] == "a=1"
+    assert b" 500 " in server.raw(b"GET /prefix/outside HTTP/1.1\r\nHost: a\r\n\r\n")
+    server.wait_log("ValueError: Request path '/elsewhere' does not start with SCRIPT_NAME")
+
+
 def test_messages_that_are_kept_can_be_read_afterwards(
     serve: Serve, story: Story, tmp_path: Path, worker_class: str
 ) -> None:
