@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cgunicorn import _cgunicorn, config_file, cpus
 from cgunicorn.errors import ConfigError, NoAppError
-from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
+from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX, Setting
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -105,6 +105,28 @@ class Invocation(NamedTuple):
     program: Program | None = None
 
 
+class SettingOf:
+    """A setting of a configuration, as Gunicorn's `cfg.settings` has it: get(), set() where values
+    can be set, and what its row says: name, default, section ..."""
+
+    def __init__(self, cfg: Any, row: Setting) -> None:
+        self._cfg = cfg
+        self._row = row
+
+    def get(self) -> Any:
+        return getattr(self._cfg, self._row.name)
+
+    def set(self, value: object) -> None:
+        self._cfg.set(self._row.name, value)
+
+    @property
+    def value(self) -> Any:
+        return self.get()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+
 class Config:
     """All settings as attributes (`cfg.workers`), immutable. `app_spec` says where the application
     is, `warnings` are sentences for the user, `report` says what became of uWSGI's options."""
@@ -128,11 +150,17 @@ class Config:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"No configuration setting for: {name}")
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"The configuration is immutable: {name}")
+
+    set = __setattr__
 
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"The configuration is immutable: {name}")
+
+    @property
+    def settings(self) -> dict[str, SettingOf]:
+        return {name: SettingOf(self, row) for name, row in SETTINGS.items()}
 
     def source(self, name: str) -> str:
         """Where the value of a setting comes from."""

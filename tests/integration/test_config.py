@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cgunicorn import _cgunicorn
+from cgunicorn.app.base import Settings
 from cgunicorn.cli import invocation, start_directory
 from cgunicorn.config import Config, load
 from cgunicorn.errors import ConfigError
@@ -311,6 +312,20 @@ def test_config_is_immutable() -> None:
         del cfg.workers
     with pytest.raises(AttributeError, match="No configuration setting for: worker"):
         _ = cfg.worker
+
+
+def test_settings_can_be_asked_as_gunicorns() -> None:
+    """Both in a hook's cfg and in that of a program, where they may be set as well."""
+    cfg = config("-w", "3")
+    workers = cfg.settings["workers"]
+    assert (workers.name, workers.default, workers.get(), workers.value) == ("workers", 1, 3, 3)
+    for change in (lambda: workers.set(4), lambda: cfg.set("workers", 4)):
+        with pytest.raises(AttributeError, match="immutable: workers"):
+            change()
+    of_program = Settings()
+    of_program.settings["workers"].set("5")
+    assert of_program.settings["workers"].get() == of_program.workers == 5
+    assert of_program.settings["threads"].get() == 1
 
 
 def test_c_gets_every_field_in_its_type() -> None:

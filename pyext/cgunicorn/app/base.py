@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from cgunicorn import cli
 from cgunicorn.app_loader import check_app
-from cgunicorn.config import NOTHING, ArgumentsLayer, Config, Invocation, Layer, Program
+from cgunicorn.config import (
+    NOTHING,
+    ArgumentsLayer,
+    Config,
+    Invocation,
+    Layer,
+    Program,
+    SettingOf,
+)
 from cgunicorn.errors import ConfigError
-from cgunicorn.settings import SETTINGS, Setting
+from cgunicorn.settings import SETTINGS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -24,10 +32,9 @@ if TYPE_CHECKING:
 class Settings:
     """What a program sets, as `self.cfg`. What it does not set reads as the default."""
 
-    settings: Mapping[str, Setting] = MappingProxyType(SETTINGS)
-
     def __init__(self) -> None:
         self.given: dict[str, object] = {}
+        self.settings = {name: SettingOf(self, row) for name, row in SETTINGS.items()}
 
     def set(self, name: str, value: object) -> None:
         """AttributeError for an unknown name, ValueError for a value that is not valid."""
