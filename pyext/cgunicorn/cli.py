@@ -270,8 +270,9 @@ def build_parser(of_uwsgi: bool = False) -> _Parser:
     only = ", ".join(s.name for s in SETTINGS.values() if not s.flags)
     parser = _Parser(
         prog="cgunicorn",
-        usage="%(prog)s [OPTIONS] [APP]",
-        description="Serves a WSGI application. APP is MODULE, MODULE:NAME or MODULE:FACTORY(...).",
+        usage="%(prog)s [OPTIONS] [APP_MODULE]",
+        description="Serves a WSGI application. APP_MODULE is MODULE, MODULE:NAME or"
+        " MODULE:FACTORY(...).",
         epilog="`cgunicorn lab APP` measures which workers suit the application, see `cgunicorn lab"
         f" --help`. By configuration file or environment variable only: {only}. Command lines and"
         " ini files of uWSGI are understood too: --ini FILE, FILE.ini, or any option of uWSGI.",

@@ -120,9 +120,10 @@ static void change_workers(struct arbiter *a, int by) {
     if (!is_serving(a))
         return;
     struct cg_generation *g = a->pool.pending ? a->pool.pending : a->pool.current;
-    /* After WINCH there is none to take away. */
-    if (by > 0 || g->full_n > 0)
-        want_workers(a, g, cg_pool_bound(g->full_n + by));
+    int n = cg_pool_bound(g->full_n + by);
+    /* At a bound nothing changes, and after WINCH there is none to take away. */
+    if (n != g->full_n && (by > 0 || g->full_n > 0))
+        want_workers(a, g, n);
 }
 
 static void on_ttin(struct arbiter *a) {
@@ -421,7 +422,8 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
 }
 
 static void log_end(const struct arbiter *a) {
-    cg_log(CG_LOG_INFO, "Shutting down: %s", master_name(a));
+    enum cg_log_level level = a->exit_code == CG_EXIT_OK ? CG_LOG_INFO : CG_LOG_ERROR;
+    cg_log(level, "Shutting down: %s", master_name(a));
     if (a->reason)
         cg_log(CG_LOG_ERROR, "Reason: %s", a->reason);
 }
