@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * CPython as the arbiter and the workers see it: forking, the interpreter lock, booting an
- * application, interrupting it. All functions but interrupt() and
- * reopen_logs() are called in the main thread or in a
- * thread of the driver, with the GIL held; wait_begin releases it and wait_end takes it.
+ * application, interrupting it. All functions but interrupt(), dump() and reopen_logs() are called
+ * in the main thread or in a thread of the driver, with the GIL held; wait_begin releases it and
+ * wait_end takes it.
  */
 #include "pyext/runtime.h"
 
@@ -95,6 +95,14 @@ static void opened(void *rt, const struct cg_settings *settings) {
     int rc = cg_log_open(settings->errorlog, settings->accesslog, settings->loglevel, &path);
     if (rc < 0)
         cg_log(CG_LOG_ERROR, "Can't open the log %s: %s", path, strerror(-rc));
+}
+
+static void second_to(void *rt, pid_t old_master) {
+    struct cg_host *h = rt;
+    PyObject *result = PyObject_CallMethod(h->runtime, "second_to", "i", (int)old_master);
+    if (!result)
+        log_exception(h, "Exception in an upgrade");
+    Py_XDECREF(result);
 }
 
 static const struct cg_settings *reload(void *rt) {
@@ -324,6 +332,7 @@ const struct cg_runtime cg_python_runtime = {
     .thread_begin = thread_begin,
     .thread_end = thread_end,
     .opened = opened,
+    .second_to = second_to,
     .reload = reload,
     .reopen_logs = reopen_logs,
     .free_settings = free_settings,

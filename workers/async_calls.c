@@ -148,10 +148,10 @@ void cg_async_thread_enter(struct cg_async_thread *t, bool begins) {
     t->kind = is_stream(t) ? CG_ASYNC_STREAM : CG_ASYNC_REQUEST;
     e->calls_n[t->kind]++;
     cg_list_push_back(&e->calling, &t->calling);
-    if (begins)
-        cg_worker_count_request(e->worker, e->http.now_us);
     if (alone)
         show(t);
+    if (begins)
+        cg_worker_count_request(e->worker, e->http.now_us);
 }
 
 void cg_async_thread_leave(struct cg_async_thread *t) {

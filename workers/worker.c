@@ -235,7 +235,17 @@ int cg_worker_beat_ms(const struct cg_worker *w) {
     return timeout_s < INT_MAX / 500 ? (int)timeout_s * 500 : INT_MAX;
 }
 
+/* The slot shows the request by now. */
+static void rouse_arbiter(const struct cg_worker *w) {
+    struct cg_slot *slot = w->child->slot;
+    if (!atomic_load_explicit(&slot->dozes, memory_order_relaxed))
+        return;
+    atomic_store(&slot->dozes, false);
+    wake_arbiter(w);
+}
+
 void cg_worker_count_request(struct cg_worker *w, uint64_t now_us) {
+    rouse_arbiter(w);
     if (++w->requests_n != w->requests_max)
         return;
     cg_log(CG_LOG_INFO, "Autorestarting worker after current request.");

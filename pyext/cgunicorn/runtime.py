@@ -77,6 +77,13 @@ class Runtime:
             self.daemon.detach()
             self.daemon = None
 
+    def second_to(self, old_master: int) -> None:
+        """This master is the second beside that one, or (0) the only one again."""
+        self.hooks.server.master_pid = old_master
+        self.hooks.server.master_name = "Master.2" if old_master else "Master"
+        if self.is_open:
+            self._set_title("master", self.config)
+
     def boot(self, config: Config, requests_max: int) -> WSGIApplication:
         """The application, for a new worker of the generation with this configuration: the old one
         goes on when the arbiter has given a newer one up. AppLoadError, or what the user's code
@@ -85,7 +92,7 @@ class Runtime:
         if config is not self.config:
             self._surroundings.restore()
             self._surroundings.apply(config)
-        _set_title("worker", config)
+        self._set_title("worker", config)
         privileges.become(config)
         reloader = self.hooks.worker.reloader = self._make_reloader(config)
         spew = _start_spew() if config.spew else None
@@ -171,7 +178,7 @@ class Runtime:
         """Before the workers of a configuration are forked. What is frozen is not touched by their
         garbage collections, so the memory it is in stays shared with the master; unfrozen in
         between, so that what former configurations leave behind can go."""
-        _set_title("master", self.config)
+        self._set_title("master", self.config)
         threads_n = threading.active_count() - 1
         if self.config.preload_app and threads_n:
             _cgunicorn.log(
@@ -183,6 +190,11 @@ class Runtime:
         gc.collect()
         gc.freeze()
 
+    def _set_title(self, role: str, config: Config) -> None:
+        name = config.proc_name or config.default_proc_name
+        second = ".2" if self.hooks.server.master_pid else ""
+        _cgunicorn.set_title(f"cgunicorn: {role} [{name}{second}]")
+
     def _stay(self, why: str, details: str = "") -> None:
         """Goes back to the configuration in force."""
         _cgunicorn.log(logging.ERROR, f"{why}\n{details}".rstrip())
@@ -190,10 +202,6 @@ class Runtime:
             self._surroundings.restore()
         with contextlib.suppress(ConfigError):
             self._surroundings.apply(self.config)
-
-
-def _set_title(role: str, config: Config) -> None:
-    _cgunicorn.set_title(f"cgunicorn: {role} [{config.proc_name or config.default_proc_name}]")
 
 
 def _start_spew() -> Spew:

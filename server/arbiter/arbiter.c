@@ -19,6 +19,7 @@
 #include "server/base/statsd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -75,7 +76,7 @@ static void stop(struct arbiter *a, enum stop how) {
     if (a->stop == STOP_NO)
         notify_stop(a);
     a->stop = how;
-    cg_upgrade_stop(&a->upgrade, &a->pool);
+    cg_upgrade_stop(&a->upgrade);
     cg_pool_stop(&a->pool, how == STOP_QUICK, cg_clock_us());
 }
 
@@ -183,15 +184,23 @@ static void take_signals(struct arbiter *a) {
         }
 }
 
-/* Sleeps until then, or until a signal or a worker wakes it. */
-static void sleep_until(struct arbiter *a, uint64_t due_us) {
+/* Rounded up, so that what is due then is due after it. */
+static int wait_ms_until(uint64_t due_us, uint64_t now_us) {
+    if (due_us == UINT64_MAX)
+        return -1;
+    uint64_t wait_ms = due_us > now_us ? (due_us - now_us + 999) / 1000 : 0;
+    return wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
+}
+
+/* Sleeps until then (UINT64_MAX: for ever), or until a signal or a worker wakes it, or other_fd,
+ * if it is not -1. */
+static void sleep_until(struct arbiter *a, uint64_t due_us, int other_fd) {
     const struct cg_runtime *runtime = a->pool.runtime;
-    uint64_t now_us = cg_clock_us();
-    int wait_ms = due_us > now_us ? (int)((due_us - now_us + 999) / 1000) : 0;
     struct pollfd wakers[] = {
         {.fd = a->pool.wake_fds[0], .events = POLLIN},
-        {.fd = a->upgrade.old_fd, .events = POLLIN}, /* not polled when it is -1 */
+        {.fd = other_fd, .events = POLLIN},
     };
+    int wait_ms = wait_ms_until(due_us, cg_clock_us());
     runtime->wait_begin(a->pool.rt);
     poll(wakers, 2, wait_ms);
     runtime->wait_end(a->pool.rt);
@@ -203,7 +212,7 @@ static bool wait_second(void *ctx) {
     struct arbiter *a = ctx;
     uint64_t due_us = cg_clock_us() + RETRY_US;
     while (a->stop == STOP_NO && cg_clock_us() < due_us) {
-        sleep_until(a, due_us);
+        sleep_until(a, due_us, -1);
         take_signals(a);
     }
     return a->stop == STOP_NO;
@@ -258,6 +267,8 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
         return rc;
     }
     cg_upgrade_init(&a->upgrade, &heritage);
+    if (heritage.old_master)
+        a->pool.runtime->second_to(a->pool.rt, heritage.old_master);
     if (cg_notify_init(&a->notify, text, getpid()) < 0)
         cg_log(CG_LOG_WARNING, "NOTIFY_SOCKET is '%s', which is no address: nothing will be sent",
                text->notify_socket);
@@ -273,7 +284,7 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
 
 /* When a new master ends, this one must have workers again. */
 static void lose_stranger(struct arbiter *a, const struct cg_loss *loss) {
-    if (!cg_upgrade_reaped(&a->upgrade, loss->pid, loss->status)) {
+    if (!cg_upgrade_reaped(&a->upgrade, &a->pool, loss->pid, loss->status)) {
         cg_log(CG_LOG_DEBUG, "Reaped unknown child process (pid:%d, status:%d)", (int)loss->pid,
                loss->status);
         return;
@@ -308,7 +319,7 @@ static void reap(struct arbiter *a, uint64_t now_us) {
  * workers probably were as well. */
 static void excuse_if_late(struct arbiter *a, uint64_t due_us) {
     uint64_t now_us = cg_clock_us();
-    if (now_us > due_us + LATE_US)
+    if (now_us > due_us && now_us - due_us > LATE_US)
         cg_pool_excuse(&a->pool, now_us - due_us, now_us);
 }
 
@@ -342,6 +353,7 @@ static bool turn_upgrade(struct arbiter *a, int *ret_exit_code) {
     pid_t old_master = a->upgrade.old_master;
     if (cg_upgrade_promotes(&a->upgrade, &a->pool)) {
         const struct cg_settings *settings = a->pool.current->settings;
+        a->pool.runtime->second_to(a->pool.rt, 0);
         cg_pidfile_bury(settings->pidfile, old_master);
         write_pidfile(a, settings);
         cg_notify_main_pid(&a->notify, getpid());
@@ -389,9 +401,15 @@ static void turn_notify(struct arbiter *a, uint64_t now_us) {
 }
 
 /* When the loop must turn again. */
-static uint64_t next_us(const struct arbiter *a, uint64_t now_us) {
-    uint64_t pool_us = cg_pool_next_us(&a->pool, now_us), notify_us = cg_notify_next_us(&a->notify);
-    return a->stop == STOP_NO && notify_us < pool_us ? notify_us : pool_us;
+static uint64_t next_us(struct arbiter *a, uint64_t now_us) {
+    uint64_t due_us = cg_pool_next_us(&a->pool, now_us);
+    uint64_t notify_us = cg_notify_next_us(&a->notify);
+    if (a->stop == STOP_NO && notify_us < due_us)
+        due_us = notify_us;
+    bool asks_for_parent = a->upgrade.old_master && a->upgrade.old_fd < 0;
+    if (asks_for_parent && due_us > now_us + CG_POOL_LOOK_US)
+        due_us = now_us + CG_POOL_LOOK_US;
+    return due_us;
 }
 
 /* True in a child whose worker_main has returned *ret_exit_code. */
@@ -416,7 +434,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
         else if (cg_list_empty(&a->pool.procs))
             return false;
         uint64_t due_us = next_us(a, now_us);
-        sleep_until(a, due_us);
+        sleep_until(a, due_us, a->upgrade.old_fd);
         excuse_if_late(a, due_us);
     }
 }

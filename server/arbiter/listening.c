@@ -383,9 +383,10 @@ void cg_listening_claim(struct cg_listeners *listeners) {
     }
 }
 
-void cg_listening_disown(struct cg_listeners *listeners) {
+void cg_listening_disown(struct cg_listeners *listeners, const struct cg_listeners *passed_on) {
     for (size_t i = 0; i < listeners->n; i++)
-        listeners->at[i].creator = 0;
+        if (has(passed_on, listeners->at[i].fd))
+            listeners->at[i].creator = 0;
 }
 
 void cg_listening_log(const struct cg_listeners *listeners) {

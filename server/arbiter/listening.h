@@ -39,10 +39,10 @@ bool cg_listening_same(const struct cg_listeners *a, const struct cg_listeners *
 /* Closes all but those that are in `kept` too (NULL: none), and empties the list. */
 void cg_listening_close(struct cg_listeners *listeners, const struct cg_listeners *kept);
 
-/* The socket files of listeners from an old master become ours, now that it has gone; ours become
- * the new master's. */
+/* The socket files of listeners that are another master's, too, become ours when that has gone; of
+ * ours, those that are `passed_on` become the new master's. */
 void cg_listening_claim(struct cg_listeners *listeners);
-void cg_listening_disown(struct cg_listeners *listeners);
+void cg_listening_disown(struct cg_listeners *listeners, const struct cg_listeners *passed_on);
 
 /* "Listening at: http://127.0.0.1:8000,unix:/run/x.sock (PID)" */
 void cg_listening_log(const struct cg_listeners *listeners);

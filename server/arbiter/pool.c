@@ -397,12 +397,42 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-uint64_t cg_pool_next_us(const struct cg_pool *p, uint64_t now_us) {
-    uint64_t next_us = now_us + CG_POOL_LOOK_US;
+/* Work is a request that runs or has ended since, and all that goes on when workers are replaced.
+ */
+static void note_work(struct cg_pool *p, uint64_t now_us) {
+    uint64_t requests_n = cg_pool_count_requests(p);
+    bool idle = requests_n == p->seen_requests_n && !p->pending;
+    for (struct cg_list *at = p->procs.next; at != &p->procs && idle; at = at->next)
+        idle = cg_proc_idles(proc_of(at));
+    p->seen_requests_n = requests_n;
+    if (!idle)
+        p->work_us = now_us;
+}
+
+/* When to look at a worker of a pool that dozes: before it is to be judged, by which time the
+ * arbiter must know that it was not itself late. */
+static uint64_t doze_until_us(const struct cg_proc *proc, uint64_t now_us) {
+    uint64_t judge_us = cg_proc_judge_us(proc);
+    if (judge_us == UINT64_MAX)
+        return cg_recycle_next_us(&proc->recycle);
+    uint64_t look_us = now_us + CG_POOL_LOOK_US;
+    if (judge_us > now_us + CG_POOL_DOZE_MARGIN_US)
+        look_us = judge_us - CG_POOL_DOZE_MARGIN_US;
+    return sooner(look_us, cg_recycle_next_us(&proc->recycle));
+}
+
+uint64_t cg_pool_next_us(struct cg_pool *p, uint64_t now_us) {
+    note_work(p, now_us);
+    bool dozes = now_us - p->work_us >= CG_POOL_LOOK_US;
+    uint64_t next_us = dozes ? UINT64_MAX : now_us + CG_POOL_LOOK_US;
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
-        uint64_t judge_us = cg_proc_judge_us(proc_of(at));
+        struct cg_proc *proc = proc_of(at);
+        uint64_t judge_us = cg_proc_judge_us(proc);
         next_us = sooner(next_us, judge_us > p->judge_from_us ? judge_us : p->judge_from_us);
-        next_us = sooner(next_us, cg_proc_enforce_us(proc_of(at)));
+        next_us = sooner(next_us, cg_proc_enforce_us(proc));
+        if (dozes)
+            next_us = sooner(next_us, doze_until_us(proc, now_us));
+        atomic_store(&proc->slot->dozes, dozes);
     }
     if (p->throttle.next_us > now_us)
         next_us = sooner(next_us, p->throttle.next_us);

@@ -25,7 +25,8 @@
 enum {
     CG_POOL_WORKERS_MAX = 4096,
     CG_POOL_SLOTS_N = 8192,    /* two generations at a reload; untouched pages cost nothing */
-    CG_POOL_LOOK_US = 1000000, /* the longest time between two looks at the workers */
+    CG_POOL_LOOK_US = 1000000, /* the longest time between two looks while there is work, */
+    CG_POOL_DOZE_MARGIN_US = 2000000, /* and from so long before one may be found dead */
 };
 
 struct cg_generation {
@@ -61,7 +62,9 @@ struct cg_pool {
     bool pending_refused;       /* the host has refused to fork for the pending generation */
     struct cg_throttle throttle;
     struct cg_oom oom;
-    uint64_t judge_from_us; /* no worker is found dead before */
+    uint64_t judge_from_us;   /* no worker is found dead before */
+    uint64_t work_us;         /* when something was last seen to be done, */
+    uint64_t seen_requests_n; /* and how many requests had ended then */
 };
 
 /* 0 or -errno. */
@@ -128,7 +131,10 @@ void cg_pool_excuse(struct cg_pool *p, uint64_t late_us, uint64_t now_us);
  * a child whose worker_main has returned *ret_exit_code. */
 bool cg_pool_match(struct cg_pool *p, uint64_t now_us, int *ret_exit_code);
 
-/* When something is due, CG_POOL_LOOK_US from now at the latest. */
-uint64_t cg_pool_next_us(const struct cg_pool *p, uint64_t now_us);
+/* When something is due: CG_POOL_LOOK_US from now at the latest, unless nothing has been done for
+ * that long. Then it dozes: until somebody must be looked at, which may be never (UINT64_MAX), or
+ * until the worker that gets the next request wakes it. `timeout` does not depend on that: a worker
+ * is looked at when it is to be judged by its last known beat, and beats come later only. */
+uint64_t cg_pool_next_us(struct cg_pool *p, uint64_t now_us);
 
 #endif

@@ -74,6 +74,12 @@ void cg_proc_note_end(struct cg_proc *proc, uint64_t now_us) {
         cg_recycle_look(&proc->recycle, proc->slot, proc->pid, now_us);
 }
 
+bool cg_proc_idles(const struct cg_proc *proc) {
+    return is_in(proc, CG_SLOT_READY) && cg_proc_stays(proc) && !proc->orders.timeout &&
+           !cg_proc_is_spent(proc) && atomic_load(&proc->slot->request_us) == 0 &&
+           cg_recycle_next_us(&proc->recycle) > 0;
+}
+
 /* How long it may be silent; UINT64_MAX: for ever. */
 static uint64_t patience_us(const struct cg_proc *proc) {
     if (proc->orders.timeout || proc->orders.kill || is_in(proc, CG_SLOT_EXITING))

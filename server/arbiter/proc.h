@@ -71,6 +71,10 @@ void cg_proc_enforce(struct cg_proc *proc, uint64_t now_us);
  */
 void cg_proc_excuse(struct cg_proc *proc, uint64_t late_us);
 
+/* Whether nothing can come of it before cg_proc_judge_us() and cg_proc_enforce_us(), unless it gets
+ * a request or tells the arbiter something. */
+bool cg_proc_idles(const struct cg_proc *proc);
+
 /* When to judge and when to enforce; UINT64_MAX: never. */
 uint64_t cg_proc_judge_us(const struct cg_proc *proc);
 uint64_t cg_proc_enforce_us(const struct cg_proc *proc);

@@ -68,6 +68,11 @@ static bool is_too_old(const struct cg_recycle *r, pid_t pid, uint64_t now_us) {
     return true;
 }
 
+/* Memory grows without a request, too. */
+uint64_t cg_recycle_next_us(const struct cg_recycle *r) {
+    return r->rss_bytes == UINT64_MAX ? r->old_us : 0;
+}
+
 void cg_recycle_look(struct cg_recycle *r, const struct cg_slot *slot, pid_t pid, uint64_t now_us) {
     if (r->spent_us != 0)
         return;

@@ -22,6 +22,9 @@ void cg_recycle_draw(struct cg_recycle *r, const struct cg_settings *settings, u
 /* Looks whether one is reached, and logs which; max_requests is the worker's to find and to log. */
 void cg_recycle_look(struct cg_recycle *r, const struct cg_slot *slot, pid_t pid, uint64_t now_us);
 
+/* When to look again; 0: every now and then. */
+uint64_t cg_recycle_next_us(const struct cg_recycle *r);
+
 /* The resident memory of a process; 0 when it cannot be told. */
 uint64_t cg_recycle_rss_bytes(pid_t pid);
 

@@ -69,6 +69,10 @@ struct cg_runtime {
     /* In the arbiter, once: the listeners are open, and nobody has been forked. */
     void (*opened)(void *rt, const struct cg_settings *settings);
 
+    /* In the arbiter, that of an upgrade's new master: it is the second beside this one, from
+     * before on_starting; and, with 0, it is the only one from now on. */
+    void (*second_to)(void *rt, pid_t old_master);
+
     /* Reads the configuration again (HUP). A new settings object, which the arbiter gives back
      * through free_settings, in a worker too after worker_main; NULL when it is broken: the runtime
      * has logged why. */

@@ -32,6 +32,7 @@ struct cg_slot {
     _Atomic bool timed_out;    /* it leaves because a request took longer than `timeout` */
     _Atomic bool spent;        /* by the worker: it wants to be replaced, and serves until it is */
     _Atomic bool relieved;     /* by the arbiter, before TERM: others serve the same listeners */
+    _Atomic bool dozes;        /* by the arbiter: it does, until the next request wakes it */
     _Atomic uint32_t text_seq; /* odd while the text is being written */
     uint16_t client_len, line_len;
     char client[46];

@@ -100,6 +100,16 @@ done:
     cg_buf_done(&fds);
 }
 
+static struct cg_listeners *listeners_of(struct cg_list *node) {
+    return &CG_LIST_ENTRY(node, struct cg_generation, node)->listeners;
+}
+
+/* There is no other master any more. */
+static void claim_files(const struct cg_pool *p) {
+    for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next)
+        cg_listening_claim(listeners_of(at));
+}
+
 bool cg_upgrade_turn(struct cg_upgrade *u, struct cg_pool *p, int *ret_exit_code) {
     if (u->old_master && !u->ready && cg_pool_is_ready(p, p->current)) {
         u->ready = true;
@@ -121,14 +131,17 @@ bool cg_upgrade_turn(struct cg_upgrade *u, struct cg_pool *p, int *ret_exit_code
         return false;
     }
     u->new_master = pid;
+    for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next)
+        cg_listening_disown(listeners_of(at), &p->current->listeners);
     cg_log(CG_LOG_INFO, "Starting a new master with pid: %d", (int)pid);
     return false;
 }
 
-bool cg_upgrade_reaped(struct cg_upgrade *u, pid_t pid, int status) {
+bool cg_upgrade_reaped(struct cg_upgrade *u, const struct cg_pool *p, pid_t pid, int status) {
     if (!pid || pid != u->new_master)
         return false;
     u->new_master = 0;
+    claim_files(p);
     if (WIFSIGNALED(status))
         cg_log(CG_LOG_ERROR,
                "The new master (pid:%d) was ended by signal %d (%s), this one goes on", (int)pid,
@@ -140,25 +153,16 @@ bool cg_upgrade_reaped(struct cg_upgrade *u, pid_t pid, int status) {
     return true;
 }
 
-static struct cg_listeners *listeners_of(struct cg_list *node) {
-    return &CG_LIST_ENTRY(node, struct cg_generation, node)->listeners;
-}
-
 bool cg_upgrade_promotes(struct cg_upgrade *u, const struct cg_pool *p) {
     if (!u->old_master || getppid() == u->old_master)
         return false;
     u->old_master = 0;
     cg_fd_close(&u->old_fd);
     cg_log(CG_LOG_INFO, "Master has been promoted.");
-    for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next)
-        cg_listening_claim(listeners_of(at));
+    claim_files(p);
     return true;
 }
 
-void cg_upgrade_stop(struct cg_upgrade *u, const struct cg_pool *p) {
+void cg_upgrade_stop(struct cg_upgrade *u) {
     cg_fd_close(&u->old_fd);
-    if (!u->new_master)
-        return;
-    for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next)
-        cg_listening_disown(listeners_of(at));
 }

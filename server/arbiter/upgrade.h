@@ -16,7 +16,7 @@
 
 struct cg_upgrade {
     bool asked;
-    bool feeds_watchdog; /* the service manager\'s, and so will the new master */
+    bool feeds_watchdog; /* the service manager's, and so will the new master */
     bool ready;          /* the first workers of a new master are there, and it has said so */
     pid_t new_master;    /* our child; 0 = there is none */
     pid_t old_master;    /* our parent; 0 = there is none, or it has ended */
@@ -30,17 +30,18 @@ void cg_upgrade_done(struct cg_upgrade *u);
 /* Notes the wish; refused, with a warning, while there is a second master. */
 void cg_upgrade_ask(struct cg_upgrade *u);
 
-/* Starts a new master if one was asked for, and says when this is one that is ready. True in a
- * child that could not become one, and should end with *ret_exit_code. */
+/* Starts a new master if one was asked for, to which the socket files go, and says when this is one
+ * that is ready. True in a child that could not become one, and should end with *ret_exit_code. */
 bool cg_upgrade_turn(struct cg_upgrade *u, struct cg_pool *p, int *ret_exit_code);
 
-/* A child that is no worker was reaped. True after logging its end if it was the new master. */
-bool cg_upgrade_reaped(struct cg_upgrade *u, pid_t pid, int status);
+/* A child that is no worker was reaped. True after logging its end if it was the new master; the
+ * socket files that went to it are ours again. */
+bool cg_upgrade_reaped(struct cg_upgrade *u, const struct cg_pool *p, pid_t pid, int status);
 
 /* True once: when the old master has ended, after logging so. Socket files are ours then. */
 bool cg_upgrade_promotes(struct cg_upgrade *u, const struct cg_pool *p);
 
-/* Before a stop: a new master gets our socket files, and an old one is not waited for any more. */
-void cg_upgrade_stop(struct cg_upgrade *u, const struct cg_pool *p);
+/* Before a stop: an old master is not waited for any more. */
+void cg_upgrade_stop(struct cg_upgrade *u);
 
 #endif

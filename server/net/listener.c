@@ -6,6 +6,7 @@
 #include "server/net/listener.h"
 
 #include "server/base/fd.h"
+#include "server/base/path.h"
 #include "server/net/address.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -208,12 +210,29 @@ static int clear_path(struct cg_listener *l, const struct sockaddr_un *address,
     }
 }
 
+/* 0 or -errno. */
+static int set_file(struct cg_listener *l) {
+    char *absolute = cg_path_absolute(l->bind.path);
+    if (!absolute)
+        return -errno;
+    size_t len = strlen(absolute);
+    if (len < sizeof(l->file))
+        memcpy(l->file, absolute, len + 1);
+    free(absolute);
+    return len < sizeof(l->file) ? 0 : -ENAMETOOLONG;
+}
+
 int cg_listener_claim(struct cg_listener *l) {
     struct stat st;
-    if (lstat(l->bind.path, &st) < 0)
+    int rc = l->ino ? 0 : set_file(l);
+    if (rc < 0)
+        return rc;
+    if (lstat(l->file, &st) < 0)
         return -errno;
     if (!S_ISSOCK(st.st_mode))
         return -ENOTSOCK;
+    if (l->ino && (st.st_dev != l->dev || st.st_ino != l->ino))
+        return -ESTALE;
     l->creator = getpid();
     l->dev = st.st_dev;
     l->ino = st.st_ino;
@@ -221,8 +240,8 @@ int cg_listener_claim(struct cg_listener *l) {
 }
 
 static bool owns_file(const struct cg_listener *l, struct stat *ret_st) {
-    return l->creator == getpid() && lstat(l->bind.path, ret_st) == 0 &&
-           S_ISSOCK(ret_st->st_mode) && ret_st->st_dev == l->dev && ret_st->st_ino == l->ino;
+    return l->creator == getpid() && lstat(l->file, ret_st) == 0 && S_ISSOCK(ret_st->st_mode) &&
+           ret_st->st_dev == l->dev && ret_st->st_ino == l->ino;
 }
 
 /* Gives the file to whom it is to belong. Not to ask for what is so already lets one who is not
@@ -231,7 +250,7 @@ static int set_owner(const struct cg_listener *l, const struct cg_listener_optio
     struct stat st;
     if (!owns_file(l, &st) || (st.st_uid == options->uid && st.st_gid == options->gid))
         return 0;
-    return lchown(l->bind.path, options->uid, options->gid) < 0 ? -errno : 0;
+    return lchown(l->file, options->uid, options->gid) < 0 ? -errno : 0;
 }
 
 static int open_unix(struct cg_listener *l, const struct cg_listener_options *options) {
@@ -300,8 +319,7 @@ int cg_listener_adjust(const struct cg_listener *l, const struct cg_listener_opt
     if (l->bind.kind != CG_BIND_FD && listen(l->fd, options->backlog) < 0)
         rc = -errno;
     mode_t mode = 0777 & ~options->file_umask;
-    if (rc == 0 && owns_file(l, &st) && (st.st_mode & 0777) != mode &&
-        chmod(l->bind.path, mode) < 0)
+    if (rc == 0 && owns_file(l, &st) && (st.st_mode & 0777) != mode && chmod(l->file, mode) < 0)
         rc = -errno;
     return rc < 0 ? rc : set_owner(l, options);
 }
@@ -324,7 +342,7 @@ bool cg_listener_covers(const struct cg_listener *l, const struct cg_listener *o
 void cg_listener_close(struct cg_listener *l) {
     struct stat st;
     if (owns_file(l, &st))
-        unlink(l->bind.path);
+        unlink(l->file);
     l->creator = 0;
     cg_fd_close(&l->fd);
 }

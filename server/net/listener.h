@@ -9,6 +9,7 @@
 #include "server/base/endpoint.h"
 #include "server/net/bind.h"
 
+#include <limits.h>
 #include <sys/types.h>
 
 struct cg_listener {
@@ -18,9 +19,10 @@ struct cg_listener {
     struct cg_endpoint local;  /* SERVER_NAME and SERVER_PORT as bound */
     char name[300];            /* "http://127.0.0.1:8000", "unix:/run/x.sock", "uwsgi:unix:..." */
     pid_t creator;             /* who may unlink the socket file; 0 = there is none of ours */
-    dev_t dev;                 /* and which file it was */
-    ino_t ino;
-    pid_t holder; /* after -EADDRINUSE: who listens there; 0 = unknown */
+    dev_t dev;                 /* which file it is */
+    ino_t ino;                 /* 0 = not known */
+    char file[PATH_MAX];       /* and where, in whatever folder we work */
+    pid_t holder;              /* after -EADDRINUSE: who listens there; 0 = unknown */
 };
 
 /* What of the settings concerns listeners. */
@@ -66,7 +68,8 @@ void cg_listener_share_port(const struct cg_listener *l, bool shared);
 bool cg_listener_covers(const struct cg_listener *l, const struct cg_listener *other);
 
 /* Makes this process the one that unlinks the file of an inherited unix socket. 0, or -errno when
- * there is no such file: -ENOTSOCK when it is not a socket. */
+ * there is no such file: -ENOTSOCK when it is not a socket, -ESTALE when it is not the one that was
+ * claimed before. */
 int cg_listener_claim(struct cg_listener *l);
 
 /* What is spoken there from now on; CG_PROTOCOL_AUTO at first. The name says so. */

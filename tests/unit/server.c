@@ -137,6 +137,9 @@ static int moment(void *rt, const struct cg_moment *m) {
     return script->refused_code;
 }
 
+static void second_to(void *rt, pid_t old_master) {
+}
+
 static void opened(void *rt, const struct cg_settings *settings) {
 }
 
@@ -167,6 +170,7 @@ static const struct cg_runtime runtime = {
     .wait_end = nothing,
     .moment = moment,
     .opened = opened,
+    .second_to = second_to,
     .reload = reload,
     .reopen_logs = nothing,
     .free_settings = free_settings,
