@@ -4,6 +4,7 @@ sockets of an old master, fd://N."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, server_environment
+from harness import Server, alive, poll, server_environment
 
 ENVIRON_APP = """
 import os
@@ -179,7 +180,8 @@ def test_what_can_not_be_served_is_said_in_a_sentence(
 
 
 @pytest.mark.skipif(
-    shutil.which("systemd-socket-activate") is None, reason="needs systemd-socket-activate"
+    shutil.which("systemd-socket-activate") is None,
+    reason="needs systemd-socket-activate, of systemd",
 )
 def test_systemd_socket_activate_starts_the_server_at_the_first_client(
     serve: Callable[..., Server], tmp_path: Path
@@ -195,3 +197,24 @@ def test_systemd_socket_activate_starts_the_server_at_the_first_client(
     assert f"Listening at: unix:{tmp_path}/x.sock" in server.log
     assert server.stop() == 0
     assert (tmp_path / "x.sock").is_socket()
+
+
+def test_an_upgrade_hands_the_sockets_of_the_manager_on(
+    activate: Callable[..., Server],
+) -> None:
+    server = activate("tcp:0 unix:x.sock", env={**ACTIVATED, "LISTEN_FDS": "2"})
+    listening = server.wait_log("Listening at: .* ").group()
+    server.send_signal(signal.SIGUSR2)
+    new = int(server.wait_log(r"Starting a new master with pid: (\d+)").group(1))
+    try:
+        server.wait_log("Upgraded: the new workers are ready")
+        assert server.log.count(listening) == 2
+        assert server.stop() == 0
+        assert server.get().body == b""
+        with server.connect_unix("x.sock") as client:
+            client.send_request("GET")
+            assert client.response().status == 200
+    finally:
+        os.kill(new, signal.SIGTERM)
+    poll(lambda: not alive(new), "the new master ends")
+    assert (server.directory / "x.sock").is_socket()

@@ -18,12 +18,16 @@ from harness import Server, alive, children, poll
 UNSHARE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
 
 
-def can_unshare() -> bool:
-    command = [*UNSHARE, "true"]
-    return bool(shutil.which("unshare")) and subprocess.run(command, check=False).returncode == 0
+def why_not() -> str:
+    """What is in the way of a process namespace; empty when nothing is."""
+    if not shutil.which("unshare"):
+        return "needs unshare, of util-linux"
+    done = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
+    return f"no process namespace can be made here: {done.stderr}" if done.returncode else ""
 
 
-pytestmark = pytest.mark.skipif(not can_unshare(), reason="no process namespace can be made here")
+WHY_NOT = why_not()
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 #: Leaves a grandchild behind whose parent has ended.
 ORPHAN_APP = """
@@ -91,3 +95,39 @@ def test_a_dead_worker_is_replaced(serve_as_pid1: Callable[..., Server]) -> None
 def test_the_exit_code_says_why_it_could_not_start(serve_as_pid1: Callable[..., Server]) -> None:
     server = serve_as_pid1("raise RuntimeError('broken')")
     assert server.wait() == 3
+
+
+def test_every_signal_means_what_it_means_elsewhere(serve_as_pid1: Callable[..., Server]) -> None:
+    server = serve_as_pid1(ORPHAN_APP, "--error-logfile", "e.log", wait=False)
+    log = server.directory / "e.log"
+
+    def wait_log(text: str) -> None:
+        poll(lambda: log.exists() and text in log.read_text(), f"{text!r} in the log")
+
+    def has_workers(n: int) -> bool:
+        return len(children(server.pid)) == n
+
+    server.wait_listening_in(log)
+    poll(lambda: has_workers(1), "a worker")
+    assert server.get().body.startswith(b"1 ")
+    server.send_signal(signal.SIGHUP)
+    wait_log("Reloaded: ")
+    poll(lambda: has_workers(1), "the old worker has left")
+    server.send_signal(signal.SIGTTIN)
+    poll(lambda: has_workers(2), "one worker more")
+    server.send_signal(signal.SIGTTOU)
+    poll(lambda: has_workers(1), "one worker less")
+    log.rename(server.directory / "old.log")
+    server.send_signal(signal.SIGUSR1)
+    poll(log.exists, "a new log")
+    server.send_signal(signal.SIGUSR2)
+    wait_log("Upgraded: the new workers are ready")
+    server.send_signal(signal.SIGWINCH)
+    poll(lambda: has_workers(1), "only the new master is left")
+    assert not server.get().body.startswith(b"1 ")
+    (new,) = children(server.pid)
+    os.kill(new, signal.SIGTERM)
+    wait_log("exited with code 0, this one goes on")
+    poll(lambda: has_workers(1) and alive(children(server.pid)[0]), "a worker again")
+    assert server.get().body.startswith(b"1 ")
+    assert server.stop() == 0

@@ -383,3 +383,142 @@ def test_gunicorn_and_cgunicorn_replace_each_other(
     assert m.server.get().body == b"%d" % new
     poll(lambda: not second.exists(), "the pidfile has its name again")
     assert int((tmp_path / "pid").read_text()) == new
+
+
+def test_a_socket_file_that_the_old_master_gives_up_stays_while_the_new_one_serves_it(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    (tmp_path / "conf.py").write_text("bind = ['127.0.0.1:0', 'unix:x.sock']")
+    m = masters(APP, "-c", "conf.py", bind=[])
+    new = m.upgrade()
+    (tmp_path / "conf.py").write_text("bind = ['127.0.0.1:0', 'unix:y.sock']")
+    m.server.send_signal(signal.SIGHUP)
+    m.wait_log_of(m.server.pid, "Reloaded: ")
+    with m.server.connect_unix("x.sock") as client:
+        client.send_request("GET")
+        assert client.response().body == b"%d" % new
+    m.end(m.server.pid)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    assert (tmp_path / "x.sock").is_socket()
+    assert not (tmp_path / "y.sock").exists()  # that one was the old one's alone
+    m.end(new)
+    assert not (tmp_path / "x.sock").exists()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_waiting_for_an_address_costs_nothing_when_the_old_master_has_gone(
+    serve: Callable[..., Server],
+) -> None:
+    holder = serve(APP)
+    parent = 'GUNICORN_PID=$$ "$0" "$@" & sleep 60'
+    command = ["sh", "-c", parent, sys.executable, "-m", "cgunicorn"]
+    address = f"127.0.0.1:{holder.port}"
+    old = serve(APP, command=command, bind=address, wait=False)
+    in_use = rf"\[(\d+)\] \[ERROR\] Connection in use: \('127\.0\.0\.1', {holder.port}\)"
+    pid = int(old.wait_log(in_use).group(1))
+    try:
+        sleeper = next(p for p in children(old.pid) if p != pid)
+        before = cpu_seconds(pid)
+        os.kill(old.pid, signal.SIGKILL)
+        os.kill(sleeper, signal.SIGKILL)
+        poll(lambda: len(re.findall(in_use, old.log)) >= 4, "three more tries")
+        assert cpu_seconds(pid) - before < 0.5
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def title(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows titles")
+def test_the_title_tells_the_second_master_until_it_is_promoted(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP, "--name", "shop")
+    new = m.upgrade()
+    assert title(m.server.pid) == "cgunicorn: master [shop]"
+    assert title(new) == "cgunicorn: master [shop.2]"
+    assert [title(p) for p in children(new)] == ["cgunicorn: worker [shop.2]"]
+    m.end(m.server.pid)
+    poll(lambda: title(new) == "cgunicorn: master [shop]", "it is promoted")
+
+
+HOOKS = """
+import os
+def pre_exec(server):
+    server.log.info("pre_exec in %d of %s", os.getpid(), server.master_name)
+    if os.path.exists("refuse"):
+        raise RuntimeError("not today")
+"""
+
+
+def test_pre_exec_runs_in_the_new_master_before_it_is_one(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    (tmp_path / "conf.py").write_text(HOOKS)
+    m = masters(APP, "-c", "conf.py")
+    new = m.upgrade()
+    log = m.server.log
+    assert log.count("pre_exec in ") == 1
+    assert log.index(f"pre_exec in {new} of Master\n") < log.rindex("Starting cgunicorn")
+
+
+def test_a_pre_exec_that_fails_leaves_the_old_master_serving(
+    masters: Callable[..., Masters], tmp_path: Path
+) -> None:
+    (tmp_path / "conf.py").write_text(HOOKS)
+    m = masters(APP, "-c", "conf.py")
+    (tmp_path / "refuse").touch()
+    m.usr2()
+    m.server.wait_log("RuntimeError: not today")
+    m.server.wait_log(r"The new master \(pid:\d+\) exited with code 1, this one goes on")
+    assert m.server.get().body == b"%d" % m.server.pid
+    (tmp_path / "refuse").unlink()
+    m.upgrade()
+
+
+@pytest.fixture
+def daemon(masters: Callable[..., Masters]) -> Callable[..., Masters]:
+    """A server that has gone into the background; its log is where it always is."""
+
+    def start(*args: str) -> Masters:
+        log = ["--error-logfile", "server-0.log"]
+        m = masters(APP, "-D", "-p", "pid", *log, *args, wait=False)
+        assert m.server.wait() == 0
+        m.server.wait_listening()
+        m.pids = [int((m.server.directory / "pid").read_text())]
+        return m
+
+    return start
+
+
+def test_a_daemon_is_upgraded(daemon: Callable[..., Masters]) -> None:
+    m = daemon()
+    (old,) = m.pids
+    assert m.server.get().body == b"%d" % old
+    new = m.upgrade()
+    assert os.getsid(new) == os.getsid(old)
+    m.end(old)
+    m.wait_log_of(new, r"Master has been promoted\.")
+    assert m.server.get().body == b"%d" % new
+    poll(lambda: (m.server.directory / "pid").exists(), "the pidfile has its name again")
+    assert int((m.server.directory / "pid").read_text()) == new
+    m.end(new)
+
+
+def test_winch_takes_the_workers_of_a_daemon_and_hup_brings_them_back(
+    daemon: Callable[..., Masters],
+) -> None:
+    m = daemon("-w", "2")
+    (master,) = m.pids
+    poll(lambda: len(children(master)) == 2, "both workers")
+    os.kill(master, signal.SIGWINCH)
+    poll(lambda: children(master) == [], "no worker is left")
+    os.kill(master, signal.SIGHUP)
+    poll(lambda: len(children(master)) == 2, "both workers again")
+    assert m.server.get().body == b"%d" % master
