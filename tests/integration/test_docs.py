@@ -95,6 +95,14 @@ def test_first_lines_show_how_to_start() -> None:
         assert command in first
 
 
+def test_tour_of_the_binding_names_every_file() -> None:
+    binding = ROOT / "pyext"
+    named = set(re.findall(r"`([\w./]+)`", (binding / "README.md").read_text()))
+    files = {path.name for folder in (binding, binding / "cgunicorn") for path in folder.iterdir()}
+    there = {name for name in files if name.endswith((".c", ".py")) and name != "__init__.py"}
+    assert there - named == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
