@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 from harness import Server
+from story import Story
 
 #: Every worker class that exists; tests of HTTP and WSGI run under each.
 WORKER_CLASSES = ["sync", "async"]
 
 #: Files whose tests run with four application threads too.
-THREADED = {"test_hooks", "test_timeouts", "test_wsgi_close", "test_wsgi_input"}
+THREADED = {
+    "test_hook_objects",
+    "test_hooks",
+    "test_timeouts",
+    "test_wsgi_close",
+    "test_wsgi_input",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -48,3 +55,9 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Story:
+    """What the hooks of story.py note in the test's folder."""
+    return Story(tmp_path)
