@@ -76,7 +76,7 @@ static void stop(struct arbiter *a, enum stop how) {
     if (a->stop == STOP_NO)
         notify_stop(a);
     a->stop = how;
-    cg_upgrade_stop(&a->upgrade);
+    cg_upgrade_stop(&a->pool);
     cg_pool_stop(&a->pool, how == STOP_QUICK, cg_clock_us());
 }
 
@@ -266,7 +266,7 @@ static int start(struct arbiter *a, const struct cg_settings *settings,
         cg_log(CG_LOG_ERROR, "%s", sentence);
         return rc;
     }
-    cg_upgrade_init(&a->upgrade, &heritage);
+    cg_upgrade_init(&a->upgrade, &a->pool, &heritage);
     if (heritage.old_master)
         a->pool.runtime->second_to(a->pool.rt, heritage.old_master);
     if (cg_notify_init(&a->notify, text, getpid()) < 0)
@@ -406,7 +406,7 @@ static uint64_t next_us(struct arbiter *a, uint64_t now_us) {
     uint64_t notify_us = cg_notify_next_us(&a->notify);
     if (a->stop == STOP_NO && notify_us < due_us)
         due_us = notify_us;
-    bool asks_for_parent = a->upgrade.old_master && a->upgrade.old_fd < 0;
+    bool asks_for_parent = a->upgrade.old_master && a->pool.old_master_fd < 0;
     if (asks_for_parent && due_us > now_us + CG_POOL_LOOK_US)
         due_us = now_us + CG_POOL_LOOK_US;
     return due_us;
@@ -434,7 +434,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
         else if (cg_list_empty(&a->pool.procs))
             return false;
         uint64_t due_us = next_us(a, now_us);
-        sleep_until(a, due_us, a->upgrade.old_fd);
+        sleep_until(a, due_us, a->pool.old_master_fd);
         excuse_if_late(a, due_us);
     }
 }
@@ -457,7 +457,7 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
                                         const struct cg_runtime *runtime, void *rt,
                                         cg_worker_main_fn worker_main, cg_lost_fn lost, void *ctx) {
     struct cg_arbiter_result result = {CG_EXIT_ERROR, false};
-    struct arbiter a = {.exit_code = CG_EXIT_OK, .upgrade = {.old_fd = -1}};
+    struct arbiter a = {.exit_code = CG_EXIT_OK};
     int rc = cg_pool_init(&a.pool, runtime, rt, worker_main, lost, ctx);
     if (rc < 0) {
         cg_log(CG_LOG_ERROR, "Can't start: %s", strerror(-rc));
@@ -480,7 +480,6 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
     cg_pidfile_remove(&a.pidfile);
     if (!result.in_child && (rc == 0 || rc == -EINTR))
         result.exit_code = say_goodbye(&a.pool, result.exit_code);
-    cg_upgrade_done(&a.upgrade);
     return result;
 }
 

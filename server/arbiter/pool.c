@@ -38,6 +38,7 @@ int cg_pool_init(struct cg_pool *p, const struct cg_runtime *runtime, void *rt,
         .pid = getpid(),
         .wake_fds = {-1, -1},
         .life_fds = {-1, -1},
+        .old_master_fd = -1,
         .told_to_end = CG_MOMENT_GO_ON,
     };
     cg_list_init(&p->generations);
@@ -74,6 +75,7 @@ void cg_pool_done(struct cg_pool *p) {
         cg_fd_close(&p->wake_fds[i]);
         cg_fd_close(&p->life_fds[i]);
     }
+    cg_fd_close(&p->old_master_fd);
     cg_scoreboard_done(&p->board);
 }
 
@@ -313,6 +315,7 @@ static int live(struct cg_pool *p, struct cg_generation *g, struct cg_slot *slot
     atomic_store(&slot->pid, getpid());
     cg_fd_close(&p->wake_fds[0]);
     cg_fd_close(&p->life_fds[1]);
+    cg_fd_close(&p->old_master_fd);
     for (struct cg_list *at = p->generations.next; at != &p->generations; at = at->next)
         if (generation_of(at) != g)
             cg_listening_close(&generation_of(at)->listeners, &g->listeners);

@@ -46,9 +46,10 @@ struct cg_pool {
     cg_worker_main_fn worker_main;
     cg_lost_fn lost;
     void *ctx;
-    pid_t pid;       /* the arbiter's */
-    int wake_fds[2]; /* [1] is written by signal handlers and workers, [0] read by the arbiter */
-    int life_fds[2]; /* only the arbiter holds [1]: when it is gone, workers read end of file */
+    pid_t pid;         /* the arbiter's */
+    int wake_fds[2];   /* [1] is written by signal handlers and workers, [0] read by the arbiter */
+    int life_fds[2];   /* only the arbiter holds [1]: when it is gone, workers read end of file */
+    int old_master_fd; /* the arbiter's too, see upgrade.h; -1 = none */
 
     struct cg_scoreboard board;
     struct cg_list generations; /* oldest first */

@@ -29,16 +29,12 @@ static int open_process(pid_t pid) {
 #endif
 }
 
-void cg_upgrade_init(struct cg_upgrade *u, const struct cg_heritage *heritage) {
-    *u = (struct cg_upgrade){.old_master = heritage->old_master, .old_fd = -1};
+void cg_upgrade_init(struct cg_upgrade *u, struct cg_pool *p, const struct cg_heritage *heritage) {
+    *u = (struct cg_upgrade){.old_master = heritage->old_master};
     if (heritage->from == CG_HERITAGE_MANAGER)
         u->manager_fds_n = heritage->fds_n;
     if (u->old_master)
-        u->old_fd = open_process(u->old_master);
-}
-
-void cg_upgrade_done(struct cg_upgrade *u) {
-    cg_fd_close(&u->old_fd);
+        p->old_master_fd = open_process(u->old_master);
 }
 
 void cg_upgrade_ask(struct cg_upgrade *u) {
@@ -153,16 +149,16 @@ bool cg_upgrade_reaped(struct cg_upgrade *u, const struct cg_pool *p, pid_t pid,
     return true;
 }
 
-bool cg_upgrade_promotes(struct cg_upgrade *u, const struct cg_pool *p) {
+bool cg_upgrade_promotes(struct cg_upgrade *u, struct cg_pool *p) {
     if (!u->old_master || getppid() == u->old_master)
         return false;
     u->old_master = 0;
-    cg_fd_close(&u->old_fd);
+    cg_fd_close(&p->old_master_fd);
     cg_log(CG_LOG_INFO, "Master has been promoted.");
     claim_files(p);
     return true;
 }
 
-void cg_upgrade_stop(struct cg_upgrade *u) {
-    cg_fd_close(&u->old_fd);
+void cg_upgrade_stop(struct cg_pool *p) {
+    cg_fd_close(&p->old_master_fd);
 }

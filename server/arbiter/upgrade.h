@@ -20,12 +20,12 @@ struct cg_upgrade {
     bool ready;          /* the first workers of a new master are there, and it has said so */
     pid_t new_master;    /* our child; 0 = there is none */
     pid_t old_master;    /* our parent; 0 = there is none, or it has ended */
-    int old_fd;        /* readable when the old master has ended; -1 where the system has no such */
-    int manager_fds_n; /* of a service manager's sockets, which start at CG_HERITAGE_FIRST_FD */
+    int manager_fds_n;   /* of a service manager's sockets, which start at CG_HERITAGE_FIRST_FD */
 };
 
-void cg_upgrade_init(struct cg_upgrade *u, const struct cg_heritage *heritage);
-void cg_upgrade_done(struct cg_upgrade *u);
+/* Where the system has such a descriptor, p->old_master_fd is readable from the old master's end
+ * on. */
+void cg_upgrade_init(struct cg_upgrade *u, struct cg_pool *p, const struct cg_heritage *heritage);
 
 /* Notes the wish; refused, with a warning, while there is a second master. */
 void cg_upgrade_ask(struct cg_upgrade *u);
@@ -39,9 +39,9 @@ bool cg_upgrade_turn(struct cg_upgrade *u, struct cg_pool *p, int *ret_exit_code
 bool cg_upgrade_reaped(struct cg_upgrade *u, const struct cg_pool *p, pid_t pid, int status);
 
 /* True once: when the old master has ended, after logging so. Socket files are ours then. */
-bool cg_upgrade_promotes(struct cg_upgrade *u, const struct cg_pool *p);
+bool cg_upgrade_promotes(struct cg_upgrade *u, struct cg_pool *p);
 
 /* Before a stop: an old master is not waited for any more. */
-void cg_upgrade_stop(struct cg_upgrade *u);
+void cg_upgrade_stop(struct cg_pool *p);
 
 #endif

@@ -356,6 +356,23 @@ def test_only_listeners_cross_the_exec(masters: Callable[..., Masters], tmp_path
     assert len(now) <= len(old) + 1  # one to watch the old master
 
 
+def test_workers_of_the_new_master_have_no_descriptor_of_the_old_one(
+    masters: Callable[..., Masters],
+) -> None:
+    m = masters(APP)
+
+    def kinds(master: int) -> list[str]:
+        (worker,) = (p for p in children(master) if p not in m.pids)
+        return sorted(re.sub(r"\d+", "", t) for t in descriptors(worker).values())
+
+    m.server.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    before = kinds(m.pids[0])
+    new = m.upgrade()
+    assert kinds(new) == before
+    m.end(m.pids[0])
+    m.wait_log("Master has been promoted.")
+
+
 LAUNCHERS = {
     "gunicorn": "from gunicorn.app.wsgiapp import run; run()",
     "cgunicorn": "import sys; from cgunicorn.cli import main; sys.exit(main())",
