@@ -40,8 +40,8 @@ static void pause_accepting(struct cg_async *e, int rc) {
     e->pause_until_us = e->http.now_us + ACCEPT_PAUSE_US;
 }
 
-static bool may_accept(const struct cg_async *e) {
-    return !e->pause_until_us && cg_async_clients_have_room(e);
+static bool may_accept(struct cg_async *e) {
+    return !e->pause_until_us && cg_async_clients_find_room(e);
 }
 
 static void accept_one(struct cg_async *e, struct cg_async_listener *l) {

@@ -202,7 +202,10 @@ void cg_async_tick(struct cg_async *e);
 
 int cg_async_clients_init(struct cg_async *e); /* 0 or -errno */
 void cg_async_clients_done(struct cg_async *e);
+/* May one more come? With worker_connections clients only if one of them is idle. */
 bool cg_async_clients_have_room(const struct cg_async *e);
+/* The same, right before one is accepted: it has been looked whether those who seem idle are. */
+bool cg_async_clients_find_room(struct cg_async *e);
 /* A client that was just accepted. Takes fd. */
 void cg_async_clients_admit(struct cg_async *e, int fd, const struct cg_endpoint *peer,
                             const struct cg_listener *listener);

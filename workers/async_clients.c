@@ -100,6 +100,12 @@ static bool step(struct cg_async *e, struct cg_async_client *c) {
     return false;
 }
 
+/* Nobody is too late, or idle, who has not been looked at once more, see clients.c. */
+static bool look(struct cg_async *e, struct cg_async_client *c) {
+    c->readable = true;
+    return step(e, c);
+}
+
 static void unwatch(struct cg_async_client *c) {
     if (c->events)
         uv_poll_stop(&c->poll);
@@ -150,7 +156,10 @@ static int schedule(struct cg_async *e, struct cg_async_client *c) {
 static void park(struct cg_async *e, struct cg_async_client *c) {
     bool idle = cg_conn_idle(c->conn);
     if (idle && e->silence_over) {
-        client_free(e, c);
+        if (look(e, c))
+            pump(e, c);
+        else
+            client_free(e, c);
         return;
     }
     int rc = watch(e, c);
@@ -235,7 +244,9 @@ void cg_async_clients_expire(struct cg_async *e) {
             cg_deadlines_set(&e->deadlines, d, at_us);
             continue;
         }
-        cg_conn_expire(c->conn);
+        look(e, c);
+        if (cg_conn_deadline_us(c->conn) <= e->http.now_us)
+            cg_conn_expire(c->conn);
         pump(e, c);
     }
 }
@@ -248,11 +259,28 @@ bool cg_async_clients_have_room(const struct cg_async *e) {
     return !is_full(e) || !cg_list_empty(&e->idle);
 }
 
+/* The longest idle client that has said nothing; NULL: there is none. Others on the way are idle no
+ * more. */
+static struct cg_async_client *find_silent(struct cg_async *e) {
+    while (!cg_list_empty(&e->idle)) {
+        struct cg_async_client *c = CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place);
+        if (!look(e, c))
+            return c;
+        pump(e, c);
+    }
+    return NULL;
+}
+
+bool cg_async_clients_find_room(struct cg_async *e) {
+    return !is_full(e) || find_silent(e);
+}
+
 /* NULL: there was no memory for it. Takes fd. */
 static struct cg_async_client *take_in(struct cg_async *e, int fd, const struct cg_endpoint *peer,
                                        const struct cg_endpoint *local, enum cg_protocol protocol) {
-    if (is_full(e) && !cg_list_empty(&e->idle))
-        client_free(e, CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place));
+    struct cg_async_client *silent = is_full(e) ? find_silent(e) : NULL;
+    if (silent)
+        client_free(e, silent);
     struct cg_async_client *c = malloc(sizeof(*c));
     struct cg_conn *conn = c ? cg_conn_new(&e->http, fd, peer, local, protocol, c) : NULL;
     if (!conn) {
@@ -296,9 +324,10 @@ void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_c
 }
 
 void cg_async_clients_close_idle(struct cg_async *e) {
+    struct cg_async_client *c;
     e->silence_over = true;
-    while (!cg_list_empty(&e->idle))
-        client_free(e, CG_LIST_ENTRY(e->idle.next, struct cg_async_client, place));
+    while ((c = find_silent(e)))
+        client_free(e, c);
 }
 
 /* The I/O table of the core: any thread that has the connection uses it, only for drain it must be

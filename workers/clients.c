@@ -262,6 +262,13 @@ void cg_clients_event(struct cg_clients *s, struct cg_source *source, int events
     pump(s, c);
 }
 
+/* The wait does not tell of everybody: it ends early when the process has been stopped and goes on.
+ * So nobody is too late, or idle, who has not been looked at once more. True: something came. */
+static bool look(struct cg_clients *s, struct client *c) {
+    c->readable = true;
+    return step(s, c);
+}
+
 void cg_clients_expire(struct cg_clients *s) {
     struct cg_deadline *d;
     while ((d = cg_deadlines_first(&s->deadlines)) && d->at_us <= s->http.now_us &&
@@ -272,7 +279,9 @@ void cg_clients_expire(struct cg_clients *s) {
             cg_deadlines_set(&s->deadlines, d, at_us);
             continue;
         }
-        cg_conn_expire(c->conn);
+        look(s, c);
+        if (cg_conn_deadline_us(c->conn) <= s->http.now_us)
+            cg_conn_expire(c->conn);
         pump(s, c);
     }
 }
@@ -290,11 +299,29 @@ bool cg_clients_have_room(const struct cg_clients *s) {
     return !is_full(s) || !cg_list_empty(&s->idle);
 }
 
+/* The longest idle client that has said nothing; NULL: there is none. Others on the way are idle no
+ * more. */
+static struct client *find_silent(struct cg_clients *s) {
+    while (!cg_list_empty(&s->idle)) {
+        struct client *c = CG_LIST_ENTRY(s->idle.next, struct client, place);
+        if (!look(s, c))
+            return c;
+        cg_list_remove(&c->place);
+        cg_list_push_back(&s->ready, &c->place);
+    }
+    return NULL;
+}
+
+bool cg_clients_find_room(struct cg_clients *s) {
+    return !is_full(s) || find_silent(s);
+}
+
 /* NULL: there was no memory for it. */
 static struct client *take_in(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
                               const struct cg_listener *listener) {
-    if (is_full(s) && !cg_list_empty(&s->idle))
-        client_free(s, CG_LIST_ENTRY(s->idle.next, struct client, place));
+    struct client *silent = is_full(s) ? find_silent(s) : NULL;
+    if (silent)
+        client_free(s, silent);
     struct client *c = malloc(sizeof(*c));
     struct cg_conn *conn =
         c ? cg_conn_new(&s->http, fd, peer, &listener->local, listener->protocol, c) : NULL;
@@ -335,8 +362,9 @@ void cg_clients_drain(struct cg_clients *s) {
 }
 
 void cg_clients_close_idle(struct cg_clients *s) {
-    while (!cg_list_empty(&s->idle))
-        client_free(s, CG_LIST_ENTRY(s->idle.next, struct client, place));
+    struct client *c;
+    while ((c = find_silent(s)))
+        client_free(s, c);
 }
 
 /* The I/O table of the core. */

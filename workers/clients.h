@@ -48,6 +48,8 @@ int cg_clients_wait_ms(const struct cg_clients *s, uint64_t at_us);
 /* May one more come? With worker_connections clients only if one of them is idle: it is closed
  * then. */
 bool cg_clients_have_room(const struct cg_clients *s);
+/* The same, right before one is accepted: it has been looked whether those who seem idle are. */
+bool cg_clients_find_room(struct cg_clients *s);
 
 /* A client that was just accepted, which is served at once as far as it goes. Takes fd. */
 void cg_clients_admit(struct cg_clients *s, int fd, const struct cg_endpoint *peer,
@@ -65,7 +67,7 @@ uint64_t cg_clients_expire_us(const struct cg_clients *s);
 
 /* The worker stops: responses say close from now on. */
 void cg_clients_drain(struct cg_clients *s);
-/* Those go who have not begun a request. */
+/* Those go who have not begun a request, nor sent one that has not been read yet. */
 void cg_clients_close_idle(struct cg_clients *s);
 
 #endif

@@ -88,7 +88,7 @@ static void pause_accepting(struct sync *s, int rc) {
 
 static void accept_one(struct sync *s, struct listener *l) {
     struct cg_endpoint peer;
-    if (!cg_clients_have_room(&s->clients))
+    if (!cg_clients_find_room(&s->clients))
         return;
     int fd = cg_listener_accept(l->of, &peer);
     if (fd < 0) {

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
  * What a driver does for its clients: whom it serves, whom it parks, whom it cuts. Everybody
- * waits for a byte, a line or the end of something, with a time limit, and nobody for a time to
- * pass.
+ * waits for a byte, a line or the end of something, with a time limit; for a time to pass only
+ * while the worker stands still.
  */
 #include "server/base/clock.h"
 #include "tests/unit/worker_rig.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 CG_TEST(hello_over_tcp_and_unix) {
@@ -190,6 +192,82 @@ CG_TEST(idle_worker_beats) {
         CG_CHECK(cg_clock_ms() < until_ms);
         poll(NULL, 0, 2);
     }
+    rig_stop();
+}
+
+/* Requests that came while the worker stood still: it finds that much time has passed first. */
+
+static void freeze(void) {
+    int status;
+    kill(rig.server, SIGSTOP);
+    CG_CHECK_INT(waitpid(rig.server, &status, WUNTRACED), rig.server);
+    CG_CHECK(WIFSTOPPED(status));
+}
+
+static void thaw_after(int ms) {
+    poll(NULL, 0, ms);
+    kill(rig.server, SIGCONT);
+}
+
+CG_TEST(request_that_came_in_time_is_served_when_keepalive_is_over) {
+    rig.settings.keepalive = 1;
+    rig_start();
+    int fd = rig_connect_tcp();
+    rig_ask(fd, "/");
+    rig_hear_hello(fd);
+    freeze();
+    rig_ask(fd, "/");
+    thaw_after(1100);
+    rig_hear_hello(fd);
+    rig_hear_end(fd);
+    rig_stop();
+}
+
+CG_TEST(head_that_came_in_time_is_served_when_client_header_timeout_is_over) {
+    rig.settings.client_header_timeout = 1;
+    rig_start();
+    int fd = rig_connect_tcp();
+    rig_say(fd, "GET / HTTP/1.1\r\n");
+    rig_expect_service();
+    freeze();
+    rig_say(fd, "Host: a\r\n\r\n");
+    thaw_after(1100);
+    rig_hear_hello(fd);
+    rig_stop();
+}
+
+CG_TEST(stopping_worker_closes_nobody_whose_request_has_come) {
+    rig.settings.keepalive = 30;
+    rig_start();
+    int fd = rig_connect_tcp(), other;
+    rig_ask(fd, "/");
+    rig_hear_hello(fd);
+    kill(rig.server, SIGTERM);
+    while ((other = rig_try_connect_tcp()) >= 0)
+        close(other);
+    kill(rig.server, SIGSTOP);
+    if (rig_readable(fd, 0))
+        return; /* this machine is so busy that idle clients have had their time already */
+    rig_ask(fd, "/");
+    thaw_after(600);
+    CG_CHECK(strstr(rig_hear(fd, NULL, 0), "hello"));
+    CG_CHECK_INT(rig_await_exit(), 0);
+}
+
+CG_TEST(full_worker_closes_nobody_whose_request_has_come) {
+    rig.settings.keepalive = 30;
+    rig.settings.worker_connections = 1;
+    rig_start();
+    int first = rig_connect_tcp();
+    rig_ask(first, "/");
+    rig_hear_hello(first);
+    freeze();
+    int next = rig_connect_tcp();
+    rig_ask(next, "/");
+    rig_ask(first, "/");
+    thaw_after(0);
+    rig_hear_hello(first);
+    rig_hear_hello(next);
     rig_stop();
 }
 
