@@ -16,8 +16,10 @@
 #include <stdlib.h>
 
 enum {
-    /* No descriptor or no memory for a new client: how long to leave it in the queue. */
-    ACCEPT_PAUSE_US = 200 * 1000,
+    /* No descriptor or no memory for a new client: how long at most to leave it in the queue. */
+    ACCEPT_PAUSE_US = 20 * 1000,
+    /* That is logged again when there was none of it for so long. */
+    SHORTAGE_OVER_US = 1000 * 1000,
     /* How long idle clients are waited for when the worker stops. Those who are kept alive too:
      * their next request may be on its way, and is answered with Connection: close. */
     STOP_SILENT_US = 500 * 1000,
@@ -34,10 +36,12 @@ void cg_async_tick(struct cg_async *e) {
 /* Accepting */
 
 static void pause_accepting(struct cg_async *e, int rc) {
-    if (!e->accept_failed)
+    uint64_t now_us = e->http.now_us;
+    if (e->short_us == 0 || now_us - e->short_us > SHORTAGE_OVER_US)
         cg_log(CG_LOG_ERROR, "Cannot accept clients, trying on: %s", strerror(-rc));
-    e->accept_failed = true;
-    e->pause_until_us = e->http.now_us + ACCEPT_PAUSE_US;
+    e->short_us = now_us;
+    e->pause_until_us = now_us + ACCEPT_PAUSE_US;
+    e->paused_n = e->n;
 }
 
 static bool may_accept(struct cg_async *e) {
@@ -53,7 +57,6 @@ static void accept_one(struct cg_async *e, struct cg_async_listener *l) {
             pause_accepting(e, fd);
         return;
     }
-    e->accept_failed = false;
     e->queue_left--;
     cg_async_clients_admit(e, fd, &peer, l->of);
 }
@@ -80,7 +83,7 @@ static int set_listening(struct cg_async *e, bool on) {
 }
 
 static void follow_room(struct cg_async *e) {
-    if (e->pause_until_us && e->http.now_us >= e->pause_until_us)
+    if (e->http.now_us >= e->pause_until_us || e->n < e->paused_n)
         e->pause_until_us = 0;
     bool room = cg_async_clients_have_room(e) && cg_async_calls_have_room(e) && !e->minded;
     int rc = set_listening(e, room && !e->stopping && !e->pause_until_us);

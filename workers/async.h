@@ -148,7 +148,8 @@ struct cg_async {
     size_t listeners_n;
     bool listening;          /* their queues are watched */
     uint64_t pause_until_us; /* no accept before; 0 = no pause */
-    bool accept_failed;      /* and it has been logged */
+    size_t paused_n;         /* or before there are fewer clients */
+    uint64_t short_us;       /* when an accept has failed; 0 = never */
     bool stopping;
     bool released; /* stopping, and the listeners' queues are no longer ours */
     int64_t queue_left;
@@ -214,7 +215,7 @@ void cg_async_clients_expire(struct cg_async *e);
  * the application's has left already, and an end. c stays, with its descriptor, for its thread. */
 void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_client *c,
                                      bool has_begun);
-/* The worker stops: who is idle goes. */
+/* The worker stops: who is idle goes, unless something has come that has not been read yet. */
 void cg_async_clients_close_idle(struct cg_async *e);
 /* What is sent of a client's output by one attempt: 0 or -errno. For the client's owner. */
 int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c);

@@ -19,8 +19,10 @@
 
 enum {
     EVENTS_MAX = 64,
-    /* No descriptor or no memory for a new client: how long to leave it in the queue. */
-    ACCEPT_PAUSE_US = 200 * 1000,
+    /* No descriptor or no memory for a new client: how long at most to leave it in the queue. */
+    ACCEPT_PAUSE_US = 20 * 1000,
+    /* That is logged again when there was none of it for so long. */
+    SHORTAGE_OVER_US = 1000 * 1000,
     /* How long idle clients are waited for when the worker stops: those who have just connected,
      * and those who are kept alive, whose next request may be on its way. */
     STOP_SILENT_US = 500 * 1000,
@@ -42,7 +44,8 @@ struct sync {
     size_t listeners_n;
     bool listening;          /* they are in the wait set */
     uint64_t pause_until_us; /* no accept before; 0 = no pause */
-    bool accept_failed;      /* and it has been logged */
+    size_t paused_n;         /* or before there are fewer clients */
+    uint64_t short_us;       /* when an accept has failed; 0 = never */
     bool stopping;
     bool released;            /* stopping, and the listeners' queues are no longer ours */
     uint64_t silent_until_us; /* stopping: from then on, idle clients are closed */
@@ -80,10 +83,12 @@ static int set_listening(struct sync *s, bool on) {
 }
 
 static void pause_accepting(struct sync *s, int rc) {
-    if (!s->accept_failed)
+    uint64_t now_us = s->clients.http.now_us;
+    if (s->short_us == 0 || now_us - s->short_us > SHORTAGE_OVER_US)
         cg_log(CG_LOG_ERROR, "Cannot accept clients, trying on: %s", strerror(-rc));
-    s->accept_failed = true;
-    s->pause_until_us = s->clients.http.now_us + ACCEPT_PAUSE_US;
+    s->short_us = now_us;
+    s->pause_until_us = now_us + ACCEPT_PAUSE_US;
+    s->paused_n = s->clients.n;
 }
 
 static void accept_one(struct sync *s, struct listener *l) {
@@ -97,7 +102,6 @@ static void accept_one(struct sync *s, struct listener *l) {
             pause_accepting(s, fd);
         return;
     }
-    s->accept_failed = false;
     l->waiting_n--;
     if (s->stopping)
         cg_clients_admit_later(&s->clients, fd, &peer, l->of);
@@ -163,7 +167,7 @@ static void follow_stop(struct sync *s) {
 }
 
 static int follow_room(struct sync *s) {
-    if (s->pause_until_us && s->clients.http.now_us >= s->pause_until_us)
+    if (s->clients.http.now_us >= s->pause_until_us || s->clients.n < s->paused_n)
         s->pause_until_us = 0;
     bool room = cg_clients_have_room(&s->clients);
     return set_listening(s, room && !s->stopping && !s->pause_until_us);

@@ -8,7 +8,9 @@
 #include "tests/unit/worker_rig.h"
 
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void start(int threads) {
@@ -364,4 +366,37 @@ CG_TEST(streams_to_slow_readers_go_on_between_other_requests) {
     for (int i = 0; i < STREAMS_N; i++)
         CG_CHECK(totals[i] > RIG_DRIPS_N * RIG_DRIP_LEN);
     rig_stop();
+}
+
+/* So many descriptors more than it has now. */
+static void limit_descriptors(rlim_t more_n) {
+    char path[64];
+    struct rlimit limit;
+    rlim_t next_fd = 0;
+    for (int there = 0; there == 0; next_fd += there == 0) {
+        snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)rig.server, (int)next_fd);
+        struct stat st;
+        there = lstat(path, &st);
+    }
+    CG_CHECK_INT(prlimit(rig.server, RLIMIT_NOFILE, NULL, &limit), 0);
+    limit.rlim_cur = next_fd + more_n;
+    CG_CHECK_INT(prlimit(rig.server, RLIMIT_NOFILE, &limit, NULL), 0);
+}
+
+CG_TEST(client_that_goes_makes_room_for_the_next_when_descriptors_are_short) {
+    enum { CLIENTS_N = 40 };
+    int fds[CLIENTS_N];
+    start(2);
+    rig_expect_service(); /* what libuv opens by and by is open */
+    limit_descriptors(1);
+    uint64_t before_ms = cg_clock_ms();
+    for (int i = 0; i < CLIENTS_N; i++) {
+        fds[i] = rig_connect_tcp();
+        rig_say(fds[i], "GET /nap HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    }
+    for (int i = 0; i < CLIENTS_N; i++)
+        rig_hear(fds[i], "\r\n\r\nhello", 1);
+    CG_CHECK(cg_clock_ms() - before_ms < 4000); /* and not a pause for each */
+    rig_stop();
+    CG_CHECK_INT(rig_count_in(rig.log_path, "Cannot accept clients"), 1);
 }
