@@ -345,9 +345,9 @@ PyObject *cg_messages_response(struct cg_call *call) {
     return message(call, &call->response, call->state->response_class, CG_LENT_RESPONSE_VIEW);
 }
 
-int cg_messages_change_environ(struct cg_call *call, PyObject *environ) {
+int cg_messages_change_environ(struct cg_call *call, PyObject *env) {
     PyObject *request = cg_messages_request(call);
-    PyObject *done = request ? PyObject_CallMethod(request, "change_environ", "O", environ) : NULL;
+    PyObject *done = request ? PyObject_CallMethod(request, "change_environ", "O", env) : NULL;
     Py_XDECREF(done);
     return done ? 0 : -1;
 }

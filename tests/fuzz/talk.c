@@ -161,6 +161,7 @@ static void note_said(struct talk_exchange *x, const struct fake_app *app) {
 
 static void end(void *app, struct cg_exchange *ex) {
     struct talk *talk = talk_of(app);
+    talk->cut_off |= ex->client_left; /* the core has asked whether it is there */
     if (talk->exchanges_n < TALK_EXCHANGES_MAX) {
         struct talk_exchange *x = &talk->exchanges[talk->exchanges_n];
         *x = (struct talk_exchange){

@@ -15,21 +15,21 @@ from scenarios import SCENARIOS, Scenario, memory
 PAIRS = [("sync", "close"), ("async", "keep-alive")]
 
 ROWS = [
-    pytest.param(scenario, worker_class, mode, id=f"{scenario.name}-{worker_class}-{mode}")
+    pytest.param(scenario, driver, mode, id=f"{scenario.name}-{driver}-{mode}")
     for scenario in SCENARIOS
-    for worker_class, mode in PAIRS
+    for driver, mode in PAIRS
     if mode in scenario.modes
 ]
 
 
-@pytest.mark.parametrize(("scenario", "worker_class", "mode"), ROWS)
+@pytest.mark.parametrize(("scenario", "driver", "mode"), ROWS)
 def test_only_what_must_fail_fails(
-    scenario: Scenario, worker_class: str, mode: str, tmp_path: Path
+    scenario: Scenario, driver: str, mode: str, tmp_path: Path
 ) -> None:
     if scenario.disk and not play.may_mount():
         pytest.skip("needs to mount a small file system")
     if scenario.act is memory and os.environ.get("CGUNICORN_TEST_ENV"):
         pytest.skip("sanitizers need address space of their own")
-    row = play.play(scenario, tmp_path, worker_class, mode, full=False)
+    row = play.play(scenario, tmp_path, driver, mode, full=False)
     assert row.complaints == []
     assert row.tally.answered >= 20
