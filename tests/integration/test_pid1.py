@@ -71,7 +71,9 @@ def test_signals_stop_it_with_exit_code_0(
 def test_signals_stop_it_while_the_application_is_loaded(
     serve_as_pid1: Callable[..., Server], signum: int, tmp_path: Path
 ) -> None:
-    app = "import pathlib, time\npathlib.Path('loading').touch()\ntime.sleep(60)\n"
+    # In short sleeps: an interrupt that comes just before one is seen by Python after it.
+    app = "import pathlib, time\npathlib.Path('loading').touch()\n"
+    app += "for _ in range(600):\n    time.sleep(0.1)\n"
     server = serve_as_pid1(app, "--preload", wait=False)
     poll((tmp_path / "loading").exists, "the application is loaded")
     assert server.stop(signum) == 128 + signum
