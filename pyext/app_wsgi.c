@@ -9,6 +9,7 @@
 
 #include "pyext/error.h"
 #include "pyext/file_wrapper.h"
+#include "pyext/log_relay.h"
 #include "pyext/messages.h"
 #include "pyext/text.h"
 
@@ -25,6 +26,7 @@ int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *applicatio
     w->state = state;
     w->application = cg_py_ref(application);
     w->context = PyContext_CopyCurrent();
+    w->logs_exchanges = cg_log_relay_wants_exchanges();
     if (!w->context || cg_request_hooks_init(&w->hooks, hooks) < 0)
         return -1;
     return cg_environ_init(&w->environ, state, settings);
@@ -99,7 +101,7 @@ static PyObject *call_application(struct cg_wsgi *w, struct cg_call *call) {
         result =
             PyObject_Vectorcall(w->application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
-    if (w->hooks.post)
+    if (w->hooks.post || w->logs_exchanges)
         call->environ = env; /* as the application leaves it */
     else
         Py_XDECREF(env);
@@ -145,6 +147,8 @@ static enum cg_app_result begin_step(struct cg_wsgi *w, struct cg_call *call,
 static enum cg_app_result begin(void *app, struct cg_exchange *ex) {
     struct cg_wsgi *w = app;
     struct cg_call *call = cg_call_take(&w->spare, w->state, ex);
+    if (w->logs_exchanges)
+        cg_log_relay_park(NULL);
     if (!call) {
         report(w, ex);
         return CG_APP_FAILED;
@@ -258,6 +262,17 @@ static enum cg_app_result post_step(struct cg_wsgi *w, struct cg_call *call,
     return CG_APP_END;
 }
 
+/* (resp, req, environ) for the access line that follows. An application that was not reached has
+ * none. */
+static void park_exchange(struct cg_wsgi *w, struct cg_call *call) {
+    PyObject *request = call->environ ? cg_messages_request(call) : NULL;
+    PyObject *response = request ? cg_messages_response(call) : NULL;
+    PyObject *exchange = response ? PyTuple_Pack(3, response, request, call->environ) : NULL;
+    if (!exchange && call->environ)
+        report(w, call->ex);
+    cg_log_relay_park(exchange);
+}
+
 static void end(void *app, struct cg_exchange *ex) {
     struct cg_wsgi *w = app;
     struct cg_call *call = ex->app_state;
@@ -267,6 +282,8 @@ static void end(void *app, struct cg_exchange *ex) {
         run_step(w, call, close_step, NULL);
     if (w->hooks.post && call->context)
         run_step(w, call, post_step, NULL);
+    if (w->logs_exchanges)
+        park_exchange(w, call);
     if (call->request || call->response)
         cg_messages_end(call);
     Py_CLEAR(call->environ);

@@ -24,6 +24,7 @@ struct cg_wsgi {
     struct cg_environ environ;
     struct cg_call *spare;
     struct cg_request_hooks hooks;
+    bool logs_exchanges;         /* a logger class is told about them */
     _Atomic uint64_t requests_n; /* that have reached the application */
     _Atomic bool interrupted;    /* a quick stop: SystemExit is ours, not the application's */
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The relay of log_relay.h. Owns, for the whole process, the queue; the callable is the module
- * state's. The queue is bounded: lines that find it full are counted and lost, as the log files
- * would lose them. After a fork the child, which has no other thread, finds it empty: the arbiter
- * hands each line on at once.
+ * The relay of log_relay.h. Owns, for the whole process, the queue, and for each thread what is
+ * parked; the callable is the module state's. The queue is bounded: lines that find it full are
+ * counted and lost, as the log files would lose them. After a fork the child, which has no other
+ * thread, finds it empty: the arbiter hands each line on at once.
  */
 #include "pyext/log_relay.h"
 
@@ -17,7 +17,8 @@
 
 enum {
     QUEUE_BYTES_MAX = 16 * 1024 * 1024,
-    STOP_WAIT_S = 3, /* for a handler that hangs */
+    EXCHANGE_BYTES = 4096, /* what an exchange is taken to hold on to, beside its line */
+    STOP_WAIT_S = 3,       /* for a handler that hangs */
 };
 
 enum kind { KIND_ERROR, KIND_ACCESS, KIND_REOPEN };
@@ -28,6 +29,7 @@ struct line {
     struct line *next;
     enum kind kind;
     enum cg_log_level level;
+    PyObject *exchange; /* strong, or NULL */
     size_t len;
     char text[];
 };
@@ -35,6 +37,7 @@ struct line {
 static struct {
     struct cg_state *state; /* borrowed; NULL: no emit yet */
     bool emitting;          /* under the GIL */
+    bool wants_exchanges;   /* written before any thread exists */
     pthread_mutex_t lock;   /* of the rest */
     pthread_cond_t changed;
     struct line *first, **end;
@@ -42,28 +45,39 @@ static struct {
     bool pumped, stopping;
 } relay = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static void append(struct line *line) {
+static _Thread_local PyObject *parked; /* strong, or NULL */
+
+static size_t weight(const struct line *line) {
+    return line->len + (line->exchange ? EXCHANGE_BYTES : 0);
+}
+
+/* False when the line is lost. Nothing of Python is touched but what moves. */
+static bool append(struct line *line) {
     pthread_mutex_lock(&relay.lock);
-    if (!line || relay.bytes + line->len > QUEUE_BYTES_MAX) {
-        relay.lost_n++;
-        free(line);
-    } else {
+    bool fits = line && relay.bytes + weight(line) <= QUEUE_BYTES_MAX;
+    if (fits) {
         *(relay.first ? relay.end : &relay.first) = line;
         relay.end = &line->next;
-        relay.bytes += line->len;
+        relay.bytes += weight(line);
         pthread_cond_signal(&relay.changed);
+    } else {
+        relay.lost_n++;
+        free(line);
     }
     pthread_mutex_unlock(&relay.lock);
+    return fits;
 }
 
 static void put(enum kind kind, enum cg_log_level level, struct cg_slice text) {
     struct line *line = malloc(sizeof(*line) + text.len);
+    PyObject *exchange = kind == KIND_ACCESS ? parked : NULL;
     if (line) {
-        *line = (struct line){.kind = kind, .level = level, .len = text.len};
+        *line = (struct line){.kind = kind, .level = level, .exchange = exchange, .len = text.len};
         if (text.len)
             memcpy(line->text, text.at, text.len);
     }
-    append(line);
+    if (append(line) && exchange)
+        parked = NULL;
 }
 
 /* The caller's, or NULL. */
@@ -72,7 +86,7 @@ static struct line *take_first(void) {
     struct line *line = relay.first;
     if (line) {
         relay.first = line->next;
-        relay.bytes -= line->len;
+        relay.bytes -= weight(line);
     }
     pthread_mutex_unlock(&relay.lock);
     return line;
@@ -80,10 +94,11 @@ static struct line *take_first(void) {
 
 /* With the GIL */
 
-static void call_emit(enum kind kind, enum cg_log_level level, struct cg_slice text) {
-    PyObject *result =
-        PyObject_CallFunction(relay.state->log_emit, "siy#", kinds[kind], ((int)level + 1) * 10,
-                              text.at ? text.at : "", (Py_ssize_t)text.len);
+static void call_emit(enum kind kind, enum cg_log_level level, struct cg_slice text,
+                      PyObject *exchange) {
+    PyObject *result = PyObject_CallFunction(relay.state->log_emit, "siy#O", kinds[kind],
+                                             ((int)level + 1) * 10, text.at ? text.at : "",
+                                             (Py_ssize_t)text.len, exchange ? exchange : Py_None);
     if (!result)
         PyErr_WriteUnraisable(relay.state->log_emit);
     Py_XDECREF(result);
@@ -98,7 +113,7 @@ static void tell_loss(void) {
         return;
     char text[64];
     int len = snprintf(text, sizeof(text), "%zu log lines were lost: too many waited", lost_n);
-    call_emit(KIND_ERROR, CG_LOG_WARNING, cg_slice_of(text, (size_t)len));
+    call_emit(KIND_ERROR, CG_LOG_WARNING, cg_slice_of(text, (size_t)len), NULL);
 }
 
 /* Whatever exception is set stays set. A handler that logs finds its line handed on by us. */
@@ -109,7 +124,8 @@ static void emit_all(void) {
     PyErr_Fetch(&type, &value, &traceback);
     relay.emitting = true;
     for (struct line *line; (line = take_first());) {
-        call_emit(line->kind, line->level, cg_slice_of(line->text, line->len));
+        call_emit(line->kind, line->level, cg_slice_of(line->text, line->len), line->exchange);
+        Py_XDECREF(line->exchange);
         free(line);
     }
     tell_loss();
@@ -140,11 +156,12 @@ void cg_log_relay_reopen(void) {
 }
 
 PyObject *cg_log_relay_divert(struct cg_state *state, PyObject *args) {
-    int errors, access, level;
+    int errors, access, level, exchanges;
     PyObject *emit;
-    if (!PyArg_ParseTuple(args, "ppiO:log_divert", &errors, &access, &level, &emit))
+    if (!PyArg_ParseTuple(args, "ppiOp:log_divert", &errors, &access, &level, &emit, &exchanges))
         return NULL;
     relay.state = state;
+    relay.wants_exchanges = access && exchanges;
     Py_XSETREF(state->log_emit, cg_py_ref(emit));
     struct cg_log_taker taker = {
         .takes_errors = errors,
@@ -154,6 +171,14 @@ PyObject *cg_log_relay_divert(struct cg_state *state, PyObject *args) {
     };
     cg_log_divert(&taker);
     Py_RETURN_NONE;
+}
+
+bool cg_log_relay_wants_exchanges(void) {
+    return relay.wants_exchanges;
+}
+
+void cg_log_relay_park(PyObject *exchange) {
+    Py_XSETREF(parked, exchange);
 }
 
 PyObject *cg_log_relay_pump(struct cg_state *state) {

@@ -73,6 +73,7 @@ static void thread_begin(void *rt) {
 }
 
 static void thread_end(void *rt) {
+    cg_log_relay_park(NULL);
     PyGILState_Release(PyGILState_UNLOCKED);
 }
 
@@ -310,6 +311,7 @@ int cg_host_init(struct cg_host *h, struct cg_state *state, PyObject *runtime) {
 }
 
 void cg_host_done(struct cg_host *h) {
+    cg_log_relay_park(NULL);
     cg_log_relay_stop();
     poll(h); /* an interrupt that came too late must not break the interpreter's own end */
     cg_wsgi_done(&h->wsgi);

@@ -32,7 +32,8 @@ _PLAIN_KEYS = {
 
 
 class LoggedResponse:
-    """What a logger's access() is told about a response."""
+    """What a logger's access() is told about the server's own answer to a request that the
+    application was not called for, or did not come back from."""
 
     def __init__(self, atoms: Mapping[str, Any], line: str | None) -> None:
         self.status = atoms["s"]
@@ -43,7 +44,7 @@ class LoggedResponse:
 
 
 class LoggedRequest:
-    """What a logger's access() is told about a request."""
+    """What a logger's access() is told about such a request."""
 
     def __init__(self, atoms: Mapping[str, Any]) -> None:
         self.method = atoms.get("m", "")
@@ -53,6 +54,10 @@ class LoggedRequest:
         major, _, minor = atoms["H"].partition("/")[2].partition(".")
         self.version = (int(major), int(minor))
         self.headers = [(name.upper(), value) for name, value in _fields(atoms, "i")]
+
+
+#: What access() gets first.
+Exchange = tuple[Any, Any, dict[str, Any]]
 
 
 def _fields(atoms: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
@@ -80,22 +85,24 @@ class Relay:
     def divert(self) -> None:
         """Passes the lines of those logs on that C can't write by itself, from now on. To be called
         again when loggers may have changed."""
-        log, access_log = self._logger.error_log, self._logger.access_log
-        errors = not (self._own_levels and is_plain(log))
-        access = self._logger.access_log_enabled and not (self._own_access and is_plain(access_log))
-        level = log.getEffectiveLevel() if self._own_levels else self._level
-        _cgunicorn.log_divert(errors, bool(access), level, self._emit)
+        logger = self._logger
+        errors = not (self._own_levels and is_plain(logger.error_log))
+        plain_access = self._own_access and is_plain(logger.access_log)
+        access = logger.access_log_enabled and not plain_access
+        level = logger.error_log.getEffectiveLevel() if self._own_levels else self._level
+        exchanges = not self._own_access
+        _cgunicorn.log_divert(errors, bool(access), level, self._emit, exchanges)
 
     def start_thread(self) -> None:
         """Lines are handed on by a thread that does nothing else: for workers whose loop must not
         wait for Python."""
         threading.Thread(target=_cgunicorn.log_pump, name="cgunicorn-log", daemon=True).start()
 
-    def _emit(self, kind: str, level: int, text: bytes) -> None:
+    def _emit(self, kind: str, level: int, text: bytes, exchange: Exchange | None) -> None:
         if kind == "access":
             import json
 
-            self._access(json.loads(text))
+            self._access(json.loads(text), exchange)
         elif kind == "reopen":
             self._logger.reopen_files()
         else:
@@ -109,17 +116,33 @@ class Relay:
         else:
             getattr(self._logger, logging.getLevelName(level).lower())(message)
 
-    def _access(self, atoms: dict[str, Any]) -> None:
+    def _access(self, atoms: dict[str, Any], exchange: Exchange | None) -> None:
         line = atoms.pop("line", None)
         atoms.update(s=str(atoms["s"]), b=str(atoms["b"]))
-        environ = _environ(atoms)
-        logger = self._logger
         if self._own_access:
+            environ = _environ(atoms)
             atoms.update((f"{{{name.lower()}}}e", value) for name, value in environ.items())
-            logger.log_access(atoms, line)
+            self._logger.log_access(atoms, line)
             return
-        took = timedelta(microseconds=atoms["D"])
-        logger.access(LoggedResponse(atoms, line), LoggedRequest(atoms), environ, took)
+        # Without a queue time the line is none of the application's, whatever was parked.
+        called = exchange if "{queue_time}x" in atoms else None
+        resp, req, environ = _told(called, atoms, line) if called else _retold(atoms, line)
+        self._logger.access(resp, req, environ, timedelta(microseconds=atoms["D"]))
+
+
+def _told(exchange: Exchange, atoms: Mapping[str, Any], line: str | None) -> Exchange:
+    """What access() gets of a call of the application. The status is the log's where that is
+    another one: of the client who left, the server says 499."""
+    resp = exchange[0]
+    resp.line = line
+    if resp.status_code != int(atoms["s"]):
+        resp.status, resp.status_code = atoms["s"], int(atoms["s"])
+    return exchange
+
+
+def _retold(atoms: Mapping[str, Any], line: str | None) -> Exchange:
+    """The same where there is no more than the record of the line."""
+    return LoggedResponse(atoms, line), LoggedRequest(atoms), _environ(atoms)
 
 
 def _is_ours(logger: Logger, names: tuple[str, ...]) -> bool:

@@ -211,3 +211,53 @@ def test_hooks_loggers_metrics_packets_and_lost_clients_leak_nothing(
         round_of(REQUESTS)
         check_flat(before, settled())
         assert statsd.recv(65536)
+
+
+LOGGER = """
+class Logger:
+    access_log_enabled = True
+    def __init__(self, cfg): pass
+    def critical(self, msg, *args, **kwargs): pass
+    error = warning = debug = exception = log = critical
+    def info(self, msg, *args, **kwargs):
+        print(msg)
+    def reopen_files(self): pass
+    def access(self, resp, req, environ, request_time):
+        if environ["PATH_INFO"] == "/close":
+            raise RuntimeError("in access()")
+"""
+
+
+@pytest.mark.parametrize("args", MANY, ids=["sync", "async-1", "async-4"])
+def test_logger_class_that_is_told_of_exchanges_keeps_none(
+    serve: Serve, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "loggers.py").write_text(LOGGER)
+    server = serve(APP, *args, "--logger-class", "loggers.Logger")
+
+    def round_of(n: int) -> None:
+        for _ in range(n // 100):
+            with server.connect() as client:
+                paths = (KEPT[i % len(KEPT)] for i in range(100))
+                client.send("".join(f"GET {p} HTTP/1.1\r\nHost: a\r\n\r\n" for p in paths).encode())
+                client.shut()
+                assert client.rest().count(b"HTTP/1.1 ") == 100
+
+    def settled() -> tuple[int, ...]:
+        """Measured when the thread that logs has caught up."""
+
+        def look() -> bool:
+            now = measure(server)
+            return now[0] - first[0] < SLACK_OBJECTS and now[3] <= first[3]
+
+        poll(look, "no line waits")
+        return measure(server)
+
+    round_of(100)  # what is imported late, and caches
+    first = measure(server)
+    round_of(2000)
+    before = settled()
+    round_of(REQUESTS)
+    after = settled()  # the memory in use is that of the longest queue
+    assert after[0] - before[0] < SLACK_OBJECTS, f"before {before}, after {after}"
+    assert after[1] - before[1] < SLACK_OBJECTS * 5, f"before {before}, after {after}"

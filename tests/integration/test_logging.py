@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import PATIENCE, Server, poll, run_command
@@ -194,7 +195,7 @@ class Mine(glogging.Logger):
         self.info("set up with %s", cfg.loglevel)
     def atoms(self, resp, req, environ, request_time):
         atoms = super().atoms(resp, req, environ, request_time)
-        atoms["Z"] = "%s %s %s" % (req.method, resp.status, dict(resp.headers)["x-out"])
+        atoms["Z"] = "%s %s %s" % (req.method, resp.status, dict(resp.headers)["X-Out"])
         return atoms
     def access(self, resp, req, environ, request_time):
         if req.path != "/hidden":
@@ -235,7 +236,7 @@ def test_logger_class_that_extends_logger(serve: Serve, worker_class: str, tmp_p
     )
     server.get("/hidden")
     server.get("/shown")
-    assert lines_of(server, "access", 1) == ["GET /shown GET 200 out"]
+    assert lines_of(server, "access", 1) == ["GET /shown GET 200 OK out"]
     assert "mine: set up with info\n" in server.log
     assert re.search(r"^mine: Booting worker", server.log, re.M)
     assert "[INFO]" not in server.log
@@ -247,11 +248,153 @@ def test_logger_class_of_its_own(serve: Serve, worker_class: str, tmp_path: Path
     server = serve(APP, "-k", worker_class, wait=False)
     server.wait_listening_in(tmp_path / "bare")
     server.get("/x")
-    poll(lambda: "access 200 /x True" in lines_of(server, "bare", 1), "the access line")
+    poll(lambda: "access 200 OK /x True" in lines_of(server, "bare", 1), "the access line")
     server.send_signal(signal.SIGUSR1)
     poll(lambda: lines_of(server, "bare", 1).count("reopened") == 2, "both have reopened")
     server.stop()
     assert lines_of(server, "bare", 1)[-1] == "info Shutting down: Master"
+
+
+TELLER = """
+import json
+class Teller:
+    access_log_enabled = True
+    def __init__(self, cfg): pass
+    def critical(self, msg, *args, **kwargs):
+        with open("errors", "a") as file:
+            print(msg, file=file)
+    error = warning = info = debug = exception = log = critical
+    def reopen_files(self): pass
+    def access(self, resp, req, environ, request_time):
+        told = {
+            "mine": environ.get("mine"), "user": environ.get("user", {}).get("name"),
+            "url_scheme": environ.get("wsgi.url_scheme"), "path": environ["PATH_INFO"],
+            "status": resp.status, "code": resp.status_code, "headers": resp.headers,
+            "sent": resp.sent, "length": resp.response_length, "uri": req.uri,
+            "class": type(req).__name__ + " " + type(resp).__name__,
+            "number": getattr(req, "req_number", None), "took": request_time.total_seconds() < 60,
+        }
+        with open("told", "a") as file:
+            print(json.dumps(told), file=file)
+"""
+
+TOLD_APP = """
+import threading, time
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    environ["mine"] = path[1:]
+    environ["user"] = {"name": "Zoë"}
+    if path == "/fail":
+        raise RuntimeError("in the app")
+    if path == "/stuck":
+        time.sleep(600)
+    start_response("207 All Of It", [("X-Out", "out"), ("Content-Length", "5")])
+    return body(environ) if path == "/later" else [b"hello"]
+def body(environ):
+    yield b"hel"
+    environ["mine"] = "set late"
+    yield b"lo"
+"""
+
+
+def told(server: Server, n: int) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in lines_of(server, "told", n)]
+
+
+def serve_told(serve: Serve, folder: Path, *args: str, app: str = TOLD_APP) -> Server:
+    (folder / "loggers.py").write_text(TELLER)
+    server = serve(app, *args, "--logger-class", "loggers.Teller", wait=False)
+    server.wait_listening_in(folder / "errors")
+    return server
+
+
+ENGINES = [("-k", "sync"), ("-k", "async"), ("-k", "async", "--threads", "4")]
+engines = pytest.mark.parametrize("args", ENGINES, ids=["sync", "async-1", "async-4"])
+
+
+@engines
+def test_access_is_told_of_the_exchange_itself(
+    serve: Serve, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    """What the application put into its environ is what people log."""
+    server = serve_told(serve, tmp_path, *args)
+    for i, path in enumerate(["/a?b=1", "/later"]):
+        server.get(path)
+        line = told(server, i + 1)[i]
+        assert line == {
+            "mine": "a" if i == 0 else "set late",
+            "user": "Zoë",
+            "url_scheme": "http",
+            "path": path.partition("?")[0],
+            "status": "207 All Of It",
+            "code": 207,
+            "headers": [["X-Out", "out"], ["Content-Length", "5"]],
+            "sent": 5,
+            "length": 5,
+            "uri": path,
+            "class": "Request Response",
+            "number": 1,
+            "took": True,
+        }
+
+
+@engines
+def test_access_is_told_of_calls_that_failed(
+    serve: Serve, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    server = serve_told(serve, tmp_path, *args)
+    server.get("/fail")
+    (line,) = told(server, 1)
+    assert (line["mine"], line["status"]) == ("fail", "500 Internal Server Error")
+
+
+@engines
+def test_access_is_told_of_requests_that_were_refused(
+    serve: Serve, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    """They get nothing of the request before them, on the same connection or on another one."""
+    server = serve_told(serve, tmp_path, *args, "--keep-alive", "5")
+    with server.connect() as client:
+        client.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.response().status == 207
+        client.send(b"POST /refused HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n")
+        refused = client.response().status
+    first, second = told(server, 2)
+    assert (first["mine"], second["mine"], second["path"]) == ("a", None, "/refused")
+    assert (second["status"], second["class"]) == (str(refused), "LoggedRequest LoggedResponse")
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_access_is_told_of_calls_that_were_given_up(
+    serve: Serve, tmp_path: Path, threads: str
+) -> None:
+    """The environ is the stuck thread's: nobody else reads it."""
+    flags = ("-k", "async", "--threads", threads, "--timeout", "1", "--graceful-timeout", "1")
+    server = serve_told(serve, tmp_path, *flags)
+    assert server.get("/stuck").status == 504
+    (line,) = told(server, 1)
+    assert (line["mine"], line["path"], line["status"]) == (None, "/stuck", "504")
+    assert server.get("/a").status == 207
+    poll(lambda: told(server, 2)[1]["mine"] == "a", "a line of the next worker")
+
+
+@engines
+def test_access_is_told_of_clients_that_left(
+    serve: Serve, args: tuple[str, ...], tmp_path: Path
+) -> None:
+    app = """
+def app(environ, start_response):
+    environ["mine"] = "left"
+    start_response("200 OK", [])
+    while True:
+        yield b"x" * 100_000
+"""
+    server = serve_told(serve, tmp_path, *args, app=app)
+    with server.connect() as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        client.sock.recv(1000)
+    (line,) = told(server, 1)
+    assert (line["mine"], line["status"], line["code"]) == ("left", "499", 499)
 
 
 @pytest.mark.parametrize(
