@@ -336,15 +336,18 @@ static void turn_reload(struct arbiter *a, uint64_t now_us) {
     write_pidfile(a, now->settings);
 }
 
-/* What a hook has asked for by raising. */
-static void obey_host(struct arbiter *a) {
+/* What a hook has asked for by raising. True when that was something, which takes another turn. */
+static bool obey_host(struct arbiter *a) {
     struct cg_pool *p = &a->pool;
-    if (a->stop == STOP_NO && p->pending_refused)
+    if (a->stop != STOP_NO || (!p->pending_refused && p->told_to_end == CG_MOMENT_GO_ON))
+        return false;
+    if (p->pending_refused)
         cg_reload_give_up(p);
-    if (a->stop == STOP_NO && p->told_to_end != CG_MOMENT_GO_ON) {
+    if (p->told_to_end != CG_MOMENT_GO_ON) {
         a->exit_code = p->told_to_end;
         stop(a, STOP_QUICK);
     }
+    return true;
 }
 
 /* The other master of an upgrade: one is to be started, or the old one has ended. True in a child
@@ -426,7 +429,8 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
         }
         if (cg_pool_match(&a->pool, cg_clock_us(), ret_exit_code))
             return true;
-        obey_host(a);
+        if (obey_host(a))
+            continue;
         tell_workers(a);
         tell_backlog(a->pool.current);
         if (a->stop == STOP_NO)
