@@ -69,7 +69,7 @@ LINES = {
     ),
     "max_requests": (r"\[INFO\] Autorestarting worker after current request\.",),
     "load": (
-        r"\[INFO\] Shutting down: Master",
+        r"\[ERROR\] Shutting down: Master",
         r"\[ERROR\] Reason: App failed to load\.",
     ),
     "boot": (
