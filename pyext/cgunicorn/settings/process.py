@@ -63,7 +63,7 @@ ROWS = (
         1,
         "The number of worker processes; auto: one for each CPU",
         "Two to four for each core is a good start. The environment variable WEB_CONCURRENCY sets"
-        " the default. With 0 only the master runs, until TTIN asks for workers. `auto` counts the"
+        " the default. 0 counts as 1. `auto` counts the"
         " CPUs that this process may use: those in its affinity mask, or as many as the CPU quota"
         " of its control group comes to, rounded up, if that is less. So a container gets what it"
         " was given, not what the machine has. They are counted again at each reload.",
