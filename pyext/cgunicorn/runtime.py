@@ -47,6 +47,10 @@ class Runtime:
         self._log_by(self.config)
         self.hooks = Hooks(self, invocation.directory)
 
+    @staticmethod
+    def do_nothing() -> None:
+        """Entered to let another thread have the interpreter that has asked for it."""
+
     def preload(self) -> None:
         """Loads the application in this process, once. AppLoadError, or what its code raises."""
         self.load(self.config)
