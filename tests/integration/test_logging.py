@@ -258,6 +258,51 @@ def test_logger_class_of_its_own(serve: Serve, worker_class: str, tmp_path: Path
     assert lines_of(server, "bare", 1)[-1] == "info Shutting down: Master"
 
 
+def install(folder: Path, **entry_points: str) -> None:
+    """A distribution named shop, in a folder of the import path, as pip leaves it."""
+    info = folder / "shop-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
+    offered = "".join(f"{name} = {what}\n" for name, what in entry_points.items())
+    (info / "entry_points.txt").write_text(f"[gunicorn.loggers]\n{offered}")
+    (folder / "shop_loggers.py").write_text(CLASS)
+
+
+def test_logger_class_of_a_distribution(serve: Serve, worker_class: str, tmp_path: Path) -> None:
+    install(tmp_path / "lib", mine="shop_loggers:Mine")
+    server = serve(
+        APP,
+        *("-k", worker_class, "--logger-class", "egg:shop#mine", "--access-logfile", "access"),
+        env={"PYTHONPATH": str(tmp_path / "lib")},
+    )
+    server.get("/hidden")
+    server.get("/shown")
+    assert len(lines_of(server, "access", 1)) == 1
+    assert re.search(r"^mine: Booting worker", server.log, re.M)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("egg:shop#theirs", "shop has no entry point 'theirs' in gunicorn.loggers."),
+        ("egg:shop", "shop has no entry point '' in gunicorn.loggers."),
+        ("egg:#mine", "no distribution '' is installed."),
+        ("egg:nowhere#mine", "no distribution 'nowhere' is installed."),
+        ("egg:shop#gone", "module 'shop_loggers' has no attribute 'Gone'."),
+    ],
+)
+def test_logger_class_that_no_distribution_has(tmp_path: Path, name: str, why: str) -> None:
+    install(tmp_path / "lib", mine="shop_loggers:Mine", gone="shop_loggers:Gone")
+    (tmp_path / "app.py").write_text(APP)
+    env = {"PYTHONPATH": str(tmp_path / "lib")}
+    done = run_command(tmp_path, "--logger-class", name, "app:app", "--check-config", env=env)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"Error: Invalid value for logger_class: {name!r} (from the command line, --logger-class):"
+        f" it can't be found: {why}\n",
+    )
+
+
 TELLER = """
 import json
 class Teller:
