@@ -389,9 +389,10 @@ def _effect_warnings(values: Mapping[str, Any], givers: Mapping[str, Layer]) -> 
         if row.instead and values[name] != row.default:
             yield f"{name} (from {givers[name].source}) has no effect here: {row.instead}."
     if values["reload"] and values["preload_app"]:
+        place = givers["preload_app"].source
         yield (
-            f"preload_app (from {givers['preload_app'].source}) has no effect together with reload: each"
-            " worker loads the application, so that it can be loaded again."
+            f"preload_app (from {place}) has no effect together with reload: each worker loads the"
+            " application, so that it can be loaded again."
         )
 
 

@@ -354,9 +354,7 @@ def make_logger(config: Config) -> Any:
 
 def is_ordinary(config: Config) -> bool:
     """Whether make_logger() gives Python's logging nothing to do that could fail."""
-    return (
-        config.logger_class in _BUILT_IN and not configures_logging(config) and not config.syslog
-    )
+    return config.logger_class in _BUILT_IN and not configures_logging(config) and not config.syslog
 
 
 def _find_class(config: Config) -> Any:

@@ -450,7 +450,10 @@ USELESS = {
     "class-missing": ("logger_class = 'nowhere.Mine'", "it can't be found: No module named "),
     "class-not-in-module": ("logger_class = 'app.Mine'", "it can't be found: no Mine in app."),
     "class-is-none": ("logger_class = 'app.__name__'", "it is no class."),
-    "class-raises": ("logger_class = 'app.Raises'", "it can't be used: RuntimeError: no such luck."),
+    "class-raises": (
+        "logger_class = 'app.Raises'",
+        "it can't be used: RuntimeError: no such luck.",
+    ),
     "ini-missing": ("logconfig = 'none.ini'", "log config 'none.ini' not found."),
     "ini-is-none": ("logconfig = 'app.py'", "it can't be used: "),
     "ini-incomplete": ("logconfig = 'bad.ini'", "it can't be used: 'formatters' is missing."),
@@ -500,7 +503,10 @@ def useless_sentence(line: str, why: str) -> str:
     return rf"Invalid value for {name}: {shown} \(from gunicorn\.conf\.py:2\): {re.escape(why)}.*"
 
 
-RAISES = APP + "class Raises:\n    def __init__(self, cfg):\n        raise RuntimeError('no such luck')\n"
+RAISES = (
+    APP
+    + "class Raises:\n    def __init__(self, cfg):\n        raise RuntimeError('no such luck')\n"
+)
 
 
 @useless
@@ -723,7 +729,7 @@ class SyslogServer:
                 self.threads[-1].start()
 
     def _read(self, peer: socket.socket) -> None:
-        with peer.makefile(encoding="utf-8", newline="\n") as file:
+        with contextlib.suppress(OSError), peer.makefile(encoding="utf-8", newline="\n") as file:
             self.lines.extend(file)
 
     def wait(self, pattern: str) -> str:
@@ -808,9 +814,7 @@ def test_syslog_over_tcp_is_found_again(
     lines_of(server, "access", 21)
     again = SyslogServer(syslog.port)
     try:
-        poll(
-            lambda: server.get("/after") and "GET /after" in "".join(again.lines), "a line again"
-        )
+        poll(lambda: server.get("/after") and "GET /after" in "".join(again.lines), "a line again")
     finally:
         again.close()
     assert "Logging error" not in server.log
