@@ -356,9 +356,10 @@ class Body(list):
         add(-1)
 
 def app(environ, start_response):
-    start_response("200 OK", [])
     if environ["PATH_INFO"] == "/most":
+        start_response("200 OK", [])
         return [str(most_n).encode()]
+    start_response("200 OK", [("Content-Length", "4")])
     add(1)
     time.sleep(0.002)
     return Body([b"done"])
