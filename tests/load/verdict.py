@@ -23,6 +23,14 @@ def none(rig: Rig, tally: Tally) -> Iterator[str]:
         yield told(record)
 
 
+def only_unheard(rig: Rig, tally: Tally) -> Iterator[str]:
+    """What has reached the server is answered; what its kernel has thrown away the server does not
+    know of."""
+    for record in tally.failed:
+        if record.outcome != "unheard" or record.ident in tally.begun:
+            yield told(record)
+
+
 def only_after(rig: Rig, tally: Tally) -> Iterator[str]:
     """A request that was with the kernel when the end was ordered is answered."""
     for record in tally.failed:
