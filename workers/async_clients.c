@@ -206,6 +206,7 @@ void cg_async_client_enter(struct cg_async *e, struct cg_async_thread *t,
                            struct cg_async_client *c) {
     cg_list_remove(&c->place);
     bool begins = !cg_conn_has_begun(c->conn);
+    t->goes_on = !begins;
     if (begins) {
         c->thread = t;
         c->entered_us = e->http.now_us;
@@ -223,8 +224,7 @@ void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c) {
     cg_async_thread_leave(c->thread);
     cg_conn_move(c->conn, &e->http);
     c->away = false;
-    c->thread->goes_on = cg_conn_has_begun(c->conn);
-    if (!c->thread->goes_on) {
+    if (!cg_conn_has_begun(c->conn)) {
         c->thread->exchanges_n--;
         c->thread = NULL;
     }

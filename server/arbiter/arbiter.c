@@ -87,7 +87,8 @@ static void stop_quickly(struct arbiter *a) {
         stop(a, STOP_QUICK);
 }
 
-/* The handlers of signal.def. Before the listeners are open, only those that stop do anything. */
+/* The handlers of signal.def. Before the listeners are open, only those that stop do anything at
+ * once; a HUP is remembered. */
 
 static void on_chld(struct arbiter *a) {
     /* It has woken the loop, which reaps every turn: the kernel merges CHLD signals. */
@@ -102,6 +103,8 @@ static void on_usr1(struct arbiter *a) {
 }
 
 static void on_hup(struct arbiter *a) {
+    if (!a->pool.current)
+        a->reload.again = true;
     if (!is_serving(a))
         return;
     cg_log(CG_LOG_INFO, "Hang up: %s", master_name(a));

@@ -337,3 +337,52 @@ def test_quit_does_not_wait_for_the_application(serve: Serve, path: str) -> None
         begun = time.monotonic()
         assert server.stop(signal.SIGQUIT) == 0
         assert time.monotonic() - begun < 2.5
+
+
+ENDS = """
+import threading, time
+
+lock = threading.Lock()
+open_n = most_n = 0
+
+def add(n):
+    global open_n, most_n
+    with lock:
+        open_n += n
+        most_n = max(most_n, open_n)
+
+class Body(list):
+    def close(self):
+        add(-1)
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/most":
+        start_response("200 OK", [])
+        return [str(most_n).encode()]
+    start_response("200 OK", [("Content-Length", "4")])
+    add(1)
+    time.sleep(0.002)
+    return Body([b"done"])
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_new_requests_do_not_keep_old_ones_from_their_end(serve: Serve, threads: str) -> None:
+    """Each call takes its thread's share of time, so that close() is left for the next one."""
+    server = serve(ENDS, "-k", "async", "--threads", threads)
+    clients, answered = 8, []
+
+    def come_and_go() -> None:
+        for _ in range(25):
+            with server.connect() as client:
+                client.send_request("GET", "/", "Connection: close")
+                answered.append(client.response().body)
+
+    callers = [threading.Thread(target=come_and_go) for _ in range(clients)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert answered == [b"done"] * 25 * clients
+    with server.connect() as client:
+        assert int(ask(client, "/most")) <= 4 * clients

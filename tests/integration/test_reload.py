@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -211,3 +212,19 @@ def test_a_relative_socket_file_is_found_after_the_folder_has_changed(
         assert client.response().body == b"1"
     assert server.stop() == 0
     assert not (tmp_path / "x.sock").exists()
+
+
+def test_hup_while_an_address_is_in_use_is_obeyed_when_it_is_free(
+    serve: Serve, tmp_path: Path
+) -> None:
+    conf = tmp_path / "conf.py"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"bind = '127.0.0.1:{taken.getsockname()[1]}'\n"
+        conf.write_text(bind)
+        server = serve(APP, "-c", "conf.py", bind=(), wait=False)
+        server.wait_log("Connection in use")
+        conf.write_text(f"{bind}workers = 2\n")
+        server.send_signal(signal.SIGHUP)
+        server.wait_log("Handling signal: hup", 1.0)
+    server.wait_log("Reloaded: ")
+    server.wait_workers(2)

@@ -17,11 +17,13 @@ that had arrived: `dropped` or `reset`, a failure.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import random
 import socket
 import sys
+import termios
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -35,9 +37,12 @@ FAILURES = {
     "wrong": "not the response to this request, or a status below 500 that is not 200",
     "error": "a status from 500 on",
     "timeout": "no whole response in time",
+    "unheard": "the other side's kernel has not taken the connection, or not all of the request",
 }
 
 TCP_ESTABLISHED = 1
+#: Acknowledgements are delayed, but not for so long.
+ACKNOWLEDGED_S = 1.0
 
 
 @dataclass
@@ -76,7 +81,7 @@ class Connection:
         try:
             self._sock = socket.create_connection(("127.0.0.1", port), timeout_s)
         except socket.timeout:
-            raise FailedError("timeout") from None
+            raise FailedError("unheard") from None
         except ConnectionRefusedError:
             raise FailedError("refused") from None
         except ConnectionError:
@@ -89,6 +94,13 @@ class Connection:
     def is_open(self) -> bool:
         """False when the server has closed or reset it."""
         return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED
+
+    def _is_unheard(self, record: Record) -> bool:
+        """Whether a part of the request has never reached the server's socket."""
+        if not record.sent_s or time.monotonic() - record.sent_s < ACKNOWLEDGED_S:
+            return False
+        left = fcntl.ioctl(self._sock, termios.TIOCOUTQ, b"\0" * 4)
+        return int.from_bytes(left, sys.byteorder, signed=True) > 0
 
     def exchange(self, request: bytes, record: Record) -> tuple[int, dict[str, str], bytes]:
         """Status, fields and body of the response."""
@@ -104,12 +116,14 @@ class Connection:
         try:
             return self._response()
         except socket.timeout:
-            raise FailedError("timeout") from None
+            raise FailedError("unheard" if self._is_unheard(record) else "timeout") from None
         except (ConnectionError, EOFError) as e:
             if self._data:
                 raise FailedError("cut") from None
             if crossed:
                 raise CrossedError from None
+            if self._is_unheard(record):
+                raise FailedError("unheard") from None
             raise FailedError("dropped" if isinstance(e, EOFError) else "reset") from None
         except (KeyError, ValueError, IndexError):
             raise FailedError("wrong") from None

@@ -16,13 +16,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import PATIENCE, Server, alive, children, poll
+from harness import Server, alive, children, poll
 from tally import Records, Tally, count
 
 HERE = Path(__file__).parent
 
 #: For what was closed to be gone from the server's side too.
 SETTLE_S = 10.0
+
+#: More than any client waits for an answer.
+LONGEST_S = 150.0
+
+#: What selects them.
+WORKER_CLASSES = {
+    "sync": ("-k", "sync"),
+    "async": ("-k", "async"),
+    "async-4": ("-k", "async", "--threads", "4"),
+}
 
 #: The port stays the same when the configuration is read again.
 CONF = "bind = ['127.0.0.1:0']\nclient_body_buffer_size = 65536\n"
@@ -98,7 +108,7 @@ class Rig:
         kept = ["--keep-alive", "5"] if keep_alive else []
         logs = ["--error-logfile", "disk/error.log", "--access-logfile", "disk/access.log"]
         on_disk = logs if disk else []
-        common = ["-k", worker_class, "-w", str(workers), "-c", "conf.py", *kept, *on_disk]
+        common = [*WORKER_CLASSES[worker_class], "-w", str(workers), "-c", "conf.py", *kept, *on_disk]
         self.server = Server(
             directory,
             None,
@@ -196,7 +206,7 @@ class Rig:
         if self._generator:
             assert self._generator.stdin
             self._generator.stdin.close()
-            assert self._generator.wait(2 * PATIENCE) == 0
+            assert self._generator.wait(LONGEST_S) == 0
             self._generator = None
 
     def tally(self) -> Tally:

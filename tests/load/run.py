@@ -14,11 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 from play import Row, may_mount, play  # noqa: E402
+from rig import WORKER_CLASSES  # noqa: E402
 from scenarios import SCENARIOS  # noqa: E402
 
 DOCUMENT = ROOT / "docs" / "robustness.md"
 BEGIN, END = "<!-- the table of ./dev load -->\n", "<!-- its end -->\n"
-WORKER_CLASSES = ("sync", "async")
 MODES = ("close", "keep-alive")
 HEAD = (
     "| scenario | worker, connections | what was done | sent | answered | failed | slowest "
@@ -75,7 +75,9 @@ def main() -> int:
     table, bad = "", 0
     worker_classes, modes = options.worker_class or WORKER_CLASSES, options.connections or MODES
     for scenario, worker_class, mode in itertools.product(scenarios, worker_classes, modes):
-        if mode not in scenario.modes or (scenario.disk and not may_mount()):
+        if worker_class not in ("sync", "async", *scenario.more) or mode not in scenario.modes:
+            continue
+        if scenario.disk and not may_mount():
             continue
         with tempfile.TemporaryDirectory() as directory:
             row = play(scenario, Path(directory), worker_class, mode, full=not options.short)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from harness import alive, children, poll
 from rig import Rig
 from rig import idle as idle_process
-from verdict import Rule, none, only_after, only_during, only_in_killed
+from verdict import Rule, none, only_after, only_during, only_in_killed, only_unheard
 
 #: Draws the same victims in each run.
 SEED = 20
@@ -87,6 +87,16 @@ def replaced(rig: Rig, n: int) -> str:
 
 def recycle(rig: Rig, *, full: bool) -> str:
     return replaced(rig, 60 if full else 10)
+
+
+def recycle_memory(rig: Rig, *, full: bool) -> str:
+    """The application keeps some of what it is asked for; at the end it is loaded anew, or its
+    memory would be no measure of the server's."""
+    done = replaced(rig, 20 if full else 2)
+    rig.quiet()
+    rig.after("Reloaded: ", signal.SIGHUP)
+    assert rig.logged("is to be replaced: .* MiB of memory")
+    return done
 
 
 def scale(rig: Rig, *, full: bool) -> str:
@@ -309,6 +319,8 @@ class Scenario:
     work_s: float = 0.002
     #: Connection modes that it is about.
     modes: Sequence[str] = ("close", "keep-alive")
+    #: Worker classes besides sync and async that it is played with.
+    more: Sequence[str] = ()
     #: Done once before anything is counted.
     first: Callable[..., str] | None = None
     #: Ends the server.
@@ -318,16 +330,25 @@ class Scenario:
 
 
 SLOW = {"work_s": 0.02, "load": ("--clients", "32", "--pause", "0")}
+#: Four threads serve four requests at once, which matters where workers come and go.
+FOUR = ("async-4",)
 UPLOADS = ("--paths", "/work,/work,/upload", "--upload", "500000")
 
 SCENARIOS = [
-    Scenario("reload", reload, none),
+    Scenario("reload", reload, none, more=FOUR),
     Scenario("reload-rolling", reload, none, ("--rolling-reload", "1"), workers=4),
-    Scenario("upgrade", upgrade, none, first=upgrade),
+    Scenario("upgrade", upgrade, none, first=upgrade, more=FOUR),
     Scenario("upgrade-winch", upgrade_winch, none, first=upgrade),
-    Scenario("recycle-requests", recycle, none, ("--max-requests", "50")),
+    Scenario("recycle-requests", recycle, none, ("--max-requests", "50"), more=FOUR),
     Scenario("recycle-age", recycle, none, ("--max-worker-lifetime", "1"), workers=4),
-    Scenario("scale", scale, none),
+    Scenario(
+        "recycle-memory",
+        recycle_memory,
+        none,
+        ("--reload-on-rss", "64"),
+        ("--paths", "/work,/work,/keep"),
+    ),
+    Scenario("scale", scale, none, more=FOUR),
     Scenario("broken", broken, none),
     Scenario(
         "idle",
@@ -337,15 +358,15 @@ SCENARIOS = [
         ("--clients", "48", "--pause", "1"),
         modes=("keep-alive",),
     ),
-    Scenario("backlog", backlog, none, ("--backlog", "4"), modes=("close",), **SLOW),
-    Scenario("stop", stop, only_after, ends=True, **SLOW),
+    Scenario("backlog", backlog, only_unheard, ("--backlog", "4"), modes=("close",), **SLOW),
+    Scenario("stop", stop, only_after, ends=True, more=FOUR, **SLOW),
     Scenario("kill-master", kill_master, only_after, ends=True, **SLOW),
-    Scenario("kill-workers", kill_workers, only_in_killed, workers=4),
-    Scenario("freeze-worker", freeze_worker, none),
+    Scenario("kill-workers", kill_workers, only_in_killed, workers=4, more=FOUR),
+    Scenario("freeze-worker", freeze_worker, none, more=FOUR),
     Scenario("freeze-workers", freeze_workers, none),
     Scenario("freeze-master", freeze_master, none, ("--timeout", "1")),
     Scenario("freeze-all", freeze_all, none, ("--timeout", "1")),
-    Scenario("descriptors", descriptors, none, load=("--clients", "32")),
+    Scenario("descriptors", descriptors, none, load=("--clients", "32"), more=FOUR),
     Scenario("starved-master", starved_master, none),
     Scenario("memory", memory, only_during, load=("--paths", "/work,/work,/grow")),
     Scenario("file-size", file_size, only_during, ("--access-logfile", "/dev/full"), UPLOADS),

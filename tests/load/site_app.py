@@ -6,6 +6,7 @@ write to a file opened for appending, so that lines of several processes do not 
 /work      works for WORK_S seconds, asleep
 /upload    reads the body
 /grow      asks for 64 MiB
+/keep      keeps 256 KiB for ever
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ JOURNAL = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT,
 WORK_S = float(os.environ["WORK_S"])
 #: Long enough that a cut in a response is seen.
 SIZE = 3000
+KEPT: list[bytes] = []
 
 
 def note(mark: str, ident: str) -> None:
@@ -31,6 +33,8 @@ def app(environ: dict[str, object], start_response: Callable[..., object]) -> It
         environ["wsgi.input"].read()  # type: ignore[attr-defined]
     if environ["PATH_INFO"] == "/grow":
         bytes(64 << 20)
+    if environ["PATH_INFO"] == "/keep":
+        KEPT.append(b"x" * (256 << 10))
     time.sleep(WORK_S)
     note("ended", ident)
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import subprocess
 import sys
@@ -152,3 +153,27 @@ def test_a_close_after_the_request_has_arrived_has_lost_it(
     with pytest.raises(generator.FailedError, match="dropped" if reads else "reset"):
         connection.exchange(b"GET", record())
     thread.join()
+
+
+def waits(listener: socket.socket) -> bool:
+    """Whether somebody is in its queue."""
+    return bool(select.select([listener], [], [], 0)[0])
+
+
+def test_a_request_of_which_a_part_was_never_taken_is_unheard(
+    pair: tuple[generator.Connection, socket.socket],
+) -> None:
+    connection, _ = pair
+    connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+    connection._sock.settimeout(2 * generator.ACKNOWLEDGED_S)
+    with pytest.raises(generator.FailedError, match="unheard"):
+        connection.exchange(b"x" * 250_000, record())
+
+
+def test_a_connection_that_finds_the_queue_full_is_unheard() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            poll(lambda: waits(listener), "the queue is full")
+            with pytest.raises(generator.FailedError, match="unheard"):
+                generator.Connection(port, 0.2)

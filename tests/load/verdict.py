@@ -23,6 +23,14 @@ def none(rig: Rig, tally: Tally) -> Iterator[str]:
         yield told(record)
 
 
+def only_unheard(rig: Rig, tally: Tally) -> Iterator[str]:
+    """What has reached the server is answered; what its kernel has thrown away the server does not
+    know of."""
+    for record in tally.failed:
+        if record.outcome != "unheard" or record.ident in tally.begun:
+            yield told(record)
+
+
 def only_after(rig: Rig, tally: Tally) -> Iterator[str]:
     """A request that was with the kernel when the end was ordered is answered."""
     for record in tally.failed:
@@ -41,16 +49,17 @@ def only_during(rig: Rig, tally: Tally) -> Iterator[str]:
 
 
 def only_in_killed(rig: Rig, tally: Tally) -> Iterator[str]:
-    """A failed request had begun in a worker that was killed, or had not begun at all and was on a
-    connection which such a worker had, as far as can be told: it had answered there before, or
-    was ending while the request was under way."""
-    killed = {pid for _, _, pid in rig.killed}
+    """A failed request was inside a worker that was killed: it had begun there, or it was sent on a
+    connection that this worker had, before the connection's end could be seen. Of a connection that
+    nobody has answered on yet it cannot be told whose it is: some kill must explain its end."""
+    kills = {pid: (began_s, gone_s) for began_s, gone_s, pid in rig.killed}
     for record in tally.failed:
-        begun = set(tally.begun.get(record.ident, []))
-        ending = any(r0 <= record.ended_s and record.started_s <= r1 for r0, r1, _ in rig.killed)
+        begun = tally.begun.get(record.ident, [])
+        victim = begun[-1] if begun else record.pid
+        suspects = [kills[victim]] if victim in kills else [] if victim else [*kills.values()]
+        # Before it has been reaped its sockets may be open; then their end is there to be seen.
+        explains = [s for s in suspects if s[0] <= record.ended_s and record.sent_s <= s[1]]
         if record.outcome not in ("reset", "dropped", "cut"):
             yield told(record)
-        elif not begun <= killed:
-            yield f"had begun in {begun}, which was not killed, {told(record)}"
-        elif not ending or (record.pid and record.pid not in killed):
-            yield f"no kill explains it, {told(record)}"
+        elif not explains:
+            yield f"no kill of {victim or 'a worker'} explains it, {told(record)}"

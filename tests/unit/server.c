@@ -41,8 +41,9 @@ static int serve(struct cg_child *child, const char *how) {
     int tag = (int)child->settings->max_requests;
     bool stubborn = strcmp(how, "stubborn") == 0;
     atomic_store(&child->slot->spent, strcmp(how, "spent") == 0);
-    cg_slot_set_state(child->slot, CG_SLOT_READY);
+    /* Before the arbiter knows, who may tell an old worker to leave, which reports that. */
     report(script, 'R', child->age, tag);
+    cg_slot_set_state(child->slot, CG_SLOT_READY);
     (void)!write(child->arbiter_fd, "", 1);
     for (;;) {
         int number = next_signal(20);
