@@ -108,7 +108,15 @@ class Rig:
         kept = ["--keep-alive", "5"] if keep_alive else []
         logs = ["--error-logfile", "disk/error.log", "--access-logfile", "disk/access.log"]
         on_disk = logs if disk else []
-        common = [*WORKER_CLASSES[worker_class], "-w", str(workers), "-c", "conf.py", *kept, *on_disk]
+        common = [
+            *WORKER_CLASSES[worker_class],
+            "-w",
+            str(workers),
+            "-c",
+            "conf.py",
+            *kept,
+            *on_disk,
+        ]
         self.server = Server(
             directory,
             None,
