@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Inside of the async driver: what its files say to each other. async.c has the loop, the listeners
- * and the stop; async_clients.c the clients' I/O; async_threads.c the threads and the baton;
- * async_calls.c what a thread does with a client. Nobody else includes it.
+ * and the stop; async_clients.c the clients' I/O; async_threads.c what threads do, and the baton;
+ * async_life.c their start and end; async_calls.c what a thread does with a client. Nobody else
+ * includes it.
  *
  * One libuv loop owns all clients. Applications run on N application threads. Whoever holds the
  * baton is the leader: it alone touches the loop, libuv's handles, and every client that is not
@@ -242,17 +243,28 @@ void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c);
  * cg_core_done(). For the main thread. */
 int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t);
 
-/* async_threads.c, for the main thread unless it says so */
+/* async_threads.c */
+
+/* What an application thread, struct cg_async_thread, and the keeper, struct cg_async, do. */
+void *cg_async_run_thread(void *thread);
+void *cg_async_run_keeper(void *engine);
+/* What the driver ends with: everybody who waits goes home, everybody else does when he is back.
+ * For the leader, or when nobody leads. */
+void cg_async_finish(struct cg_async *e);
+/* The thread that calls it, or was to be, is no more. */
+void cg_async_leave(struct cg_async *e);
+/* For the leader: settles whom others have posted. */
+void cg_async_threads_collect(struct cg_async *e);
+/* For the leader: responses say close from now on, also those of calls that are running. */
+void cg_async_threads_drain(struct cg_async *e);
+
+/* async_life.c, for the main thread unless it says so */
 
 int cg_async_threads_init(struct cg_async *e); /* 0 or -errno */
 /* Serves until the driver is finished. 0 or -errno. Not all are back when a thread is still in the
  * application, which a quick stop does not wait for: it may go on to use all of *e. */
 int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back);
 void cg_async_threads_done(struct cg_async *e);
-/* For the leader: settles whom others have posted. */
-void cg_async_threads_collect(struct cg_async *e);
-/* For the leader: responses say close from now on, also those of calls that are running. */
-void cg_async_threads_drain(struct cg_async *e);
 /* For the leader: starts those that are missing. */
 void cg_async_threads_follow(struct cg_async *e);
 

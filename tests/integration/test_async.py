@@ -180,9 +180,9 @@ def next_event(client: Client) -> bytes:
     return data
 
 
-PIECES_N = 20
-#: The kernel holds a piece back for 200 ms at the most, unless somebody pushes it.
-ALL_HELD_S = PIECES_N * 0.2
+PIECES_N = 100
+#: The kernel would hold each piece back for 40 to 200 ms.
+ALL_HELD_S = PIECES_N * 0.04
 
 PIECES = """
 import os, time
