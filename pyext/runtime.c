@@ -65,6 +65,16 @@ static void wait_end(void *rt) {
     PyEval_RestoreThread(PyGILState_GetThisThreadState());
 }
 
+/* There is no call for it: the interpreter looks whether it is asked for when it enters a function.
+ */
+static void give_way(void *rt) {
+    const struct cg_host *h = rt;
+    PyObject *none = PyObject_CallObject(h->nothing, NULL);
+    if (!none)
+        PyErr_Clear();
+    Py_XDECREF(none);
+}
+
 /* Threads of a driver: a thread state each, for the thread's life, so that what the application
  * keeps in threading.local lasts as long. */
 
@@ -304,8 +314,12 @@ static void poll(void *rt) {
 int cg_host_init(struct cg_host *h, struct cg_state *state, PyObject *runtime) {
     *h = (struct cg_host){.state = state, .runtime = runtime};
     h->hooks = PyObject_GetAttrString(runtime, "hooks");
-    if (!h->hooks)
+    h->nothing = PyObject_GetAttrString(runtime, "do_nothing");
+    if (!h->hooks || !h->nothing) {
+        Py_CLEAR(h->hooks);
+        Py_CLEAR(h->nothing);
         return -1;
+    }
     state->host = h;
     return 0;
 }
@@ -317,6 +331,7 @@ void cg_host_done(struct cg_host *h) {
     cg_wsgi_done(&h->wsgi);
     h->state->host = NULL;
     Py_CLEAR(h->hooks);
+    Py_CLEAR(h->nothing);
 }
 
 static int moment(void *rt, const struct cg_moment *m) {
@@ -331,6 +346,7 @@ const struct cg_runtime cg_python_runtime = {
     .after_fork_child = after_fork_child,
     .wait_begin = wait_begin,
     .wait_end = wait_end,
+    .give_way = give_way,
     .thread_begin = thread_begin,
     .thread_end = thread_end,
     .opened = opened,

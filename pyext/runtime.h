@@ -16,6 +16,7 @@ struct cg_host {
     struct cg_state *state; /* borrowed */
     PyObject *runtime;      /* borrowed: the Python Runtime object */
     PyObject *hooks;        /* strong: its hooks */
+    PyObject *nothing;      /* strong: a function that does nothing */
     struct cg_wsgi wsgi;    /* empty until boot, and in the arbiter for ever */
 };
 

@@ -291,6 +291,13 @@ static void close_handle(uv_handle_t *handle, void *unused) {
         uv_close(handle, NULL);
 }
 
+static void engine_free(struct cg_async *e) {
+    uv_cond_destroy(&e->left);
+    uv_mutex_destroy(&e->lock);
+    free(e->listeners);
+    free(e);
+}
+
 static void done(struct cg_async *e) {
     cg_worker_enter_app(e->worker); /* an exchange under way gets its end here */
     cg_async_clients_done(e);
@@ -299,25 +306,24 @@ static void done(struct cg_async *e) {
     uv_walk(&e->loop, close_handle, NULL);
     uv_run(&e->loop, UV_RUN_DEFAULT);
     uv_loop_close(&e->loop);
-    pthread_cond_destroy(&e->left);
-    pthread_mutex_destroy(&e->lock);
-    free(e->listeners);
-    free(e);
+    engine_free(e);
 }
 
 /* After fork and boot: a loop must not be inherited. */
 static struct cg_async *engine_new(struct cg_worker *w) {
     struct cg_async *e = calloc(1, sizeof(*e));
-    if (!e || uv_loop_init(&e->loop) < 0) {
-        free(e);
+    if (!e)
+        return NULL;
+    uv_mutex_init(&e->lock);
+    uv_cond_init(&e->left);
+    if (uv_loop_init(&e->loop) < 0) {
+        engine_free(e);
         return NULL;
     }
     e->worker = w;
     e->expected_us = UINT64_MAX;
     e->loop.data = e;
     e->finish_fds[0] = e->finish_fds[1] = -1;
-    pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->left, NULL);
     return e;
 }
 

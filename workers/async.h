@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Inside of the async driver: what its files say to each other. async.c has the loop, the listeners
- * and the stop; async_clients.c the clients' I/O; async_threads.c the threads and the baton;
- * async_calls.c what a thread does with a client. Nobody else includes it.
+ * and the stop; async_clients.c the clients' I/O; async_threads.c what threads do, and the baton;
+ * async_life.c their start and end; async_calls.c what a thread does with a client. Nobody else
+ * includes it.
  *
  * One libuv loop owns all clients. Applications run on N application threads. Whoever holds the
  * baton is the leader: it alone touches the loop, libuv's handles, and every client that is not
@@ -17,17 +18,17 @@
  *                      |                                v
  *   IDLE -- promoted --+----------------------------> LEADING
  *    ^ |  (by a keeper who holds the baton)            |   ^
- *    | |                            lays the baton down|   |picks it up again
+ *    | |                            lays the baton down|   |picks it up, if it lies
  *    | | given the client whose                        v   |
- *    | | exchange began here                         CALLING --.
- *    | '---------------> CALLING, no leader            |       | the keeper has picked it up
- *    |                       |                         |       v
- *    '--- posts the client to the leader, wakes it ----+-------'
+ *    | | exchange began here              CALLING, or WAITING for the host
+ *    | '---------------> CALLING                       |
+ *    |                       |                         | somebody has it in hand
+ *    '--- posts the client to the leader, wakes it ----'
  *
  *   keeper: SLEEPING -- tick --> LOOKING -- baton lies as at the last look --> MINDING the loop
  *              ^                   |  ^                                            |
- *              '-- nobody calls ---'  '------ an application thread is idle: ------'
- *                                             it is promoted
+ *              '-- nobody calls ---'  '-- an application thread is idle, and has the --'
+ *                                         host, or nobody waits for it: it is promoted
  *
  * At first the keeper minds. A thread that has begun is idle once it has had the host, not before:
  * who may wait for it for long must not lead.
@@ -35,6 +36,12 @@
  * The baton is one counter: even, somebody holds it; odd, it lies. Laying it down and picking it up
  * each add one, so a pick-up is a compare-and-swap with the value seen, which fails if the call is
  * not the same any more. It is handed on directly (keeper to application thread) while held.
+ * Whoever comes back, from a call or with the host, picks it up if it lies, whoever laid it down.
+ *
+ * Where a thread computes, the host is what is short. So a leader without it waits for it with the
+ * baton laid down and with no client in hand; one who comes back while the keeper minds keeps it
+ * for a moment, to be promoted; and one who has had it for long gives way between two calls, lest
+ * it be taken away in the middle of one.
  *
  * Who owns a client: the leader, or, while it is away, the thread that calls its application, from
  * cg_async_client_enter() to cg_async_client_settle(), both of which only the leader calls. A
@@ -104,11 +111,12 @@ enum cg_async_task {
 struct cg_async_thread {
     struct cg_async *engine;
     pthread_t id;
-    pthread_cond_t woken;
+    uv_cond_t woken;
     enum cg_async_task task;        /* under lock */
     struct cg_async_client *client; /* whom it calls the application for */
     bool has_host;                  /* its own */
-    struct cg_http http;            /* the surroundings of the connection that it runs */
+    bool offers_host;    /* under lock: it is idle, has the host, and keeps it a moment */
+    struct cg_http http; /* the surroundings of the connection that it runs */
 
     /* The leader's: */
     struct cg_list inbox; /* clients whose exchange goes on here */
@@ -116,6 +124,7 @@ struct cg_async_thread {
     bool goes_on;         /* one of them has just had its turn: a new request comes first */
     bool looked;          /* a turn without waiting has found nothing to do */
     uint64_t turned_us;   /* when it last turned the loop */
+    uint64_t had_us;      /* since when it has had the host, if nobody else has had it */
 
     /* What it calls. */
     _Atomic int hold;          /* enum cg_async_hold */
@@ -124,6 +133,8 @@ struct cg_async_thread {
     struct cg_list calling;    /* in cg_async.calling */
     enum cg_async_kind kind;   /* the leader's; of the call */
     bool counts;               /* the call began a request */
+    uint64_t lies;             /* its own: the baton as it laid it down for the call; 0 = not */
+    _Atomic bool holds;        /* the kernel may wait for more of what it sends */
     _Atomic uint64_t since_us; /* UINT64_MAX: it waits for its client, which `timeout` allows */
     struct cg_slot_view shown;
 };
@@ -167,9 +178,11 @@ struct cg_async {
 
     /* async_threads.c */
     _Atomic uint64_t baton;
-    struct cg_tick *tick; /* wakes the keeper */
-    _Atomic bool ticking; /* the keeper shall set it again */
-    bool minded;          /* the keeper leads: nobody is there to call the application */
+    struct cg_tick *tick;  /* wakes the keeper */
+    _Atomic bool ticking;  /* the keeper shall set it again */
+    _Atomic bool minded;   /* the keeper leads: nobody is there to call the application */
+    _Atomic int waiting_n; /* threads that wait for the host */
+    uint64_t crowded_us;   /* when somebody last was long in getting it */
     _Atomic(struct cg_async_client *) done;
     struct cg_async_thread *threads; /* room for twice as many: each may be replaced once */
     size_t threads_n, threads_max;
@@ -178,8 +191,8 @@ struct cg_async {
     pthread_t keeper;
     bool keeper_started;
     int finish_fds[2]; /* readable for ever once `finished` is set */
-    pthread_mutex_t lock;
-    pthread_cond_t left;                   /* signalled by the last thread that leaves */
+    uv_mutex_t lock;
+    uv_cond_t left;                        /* signalled by the last thread that leaves */
     struct cg_async_thread **idle_threads; /* under lock: a stack, so that warm ones are used */
     size_t idle_threads_n;                 /* under lock */
     size_t alive_n; /* under lock: threads that have not left, the keeper too */
@@ -217,8 +230,10 @@ void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_c
                                      bool has_begun);
 /* The worker stops: who is idle goes, unless something has come that has not been read yet. */
 void cg_async_clients_close_idle(struct cg_async *e);
-/* What is sent of a client's output by one attempt: 0 or -errno. For the client's owner. */
-int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c);
+/* What is sent of a client's output by one attempt: 0 or -errno. For the client's owner; may_hold
+ * as in cg_socket_send(). */
+int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c,
+                         bool may_hold);
 /* It is t's to run; and it is the leader's again, who does what it wants. */
 void cg_async_client_enter(struct cg_async *e, struct cg_async_thread *t,
                            struct cg_async_client *c);
@@ -228,17 +243,28 @@ void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c);
  * cg_core_done(). For the main thread. */
 int cg_async_http_init(struct cg_async *e, struct cg_http *http, struct cg_async_thread *t);
 
-/* async_threads.c, for the main thread unless it says so */
+/* async_threads.c */
+
+/* What an application thread, struct cg_async_thread, and the keeper, struct cg_async, do. */
+void *cg_async_run_thread(void *thread);
+void *cg_async_run_keeper(void *engine);
+/* What the driver ends with: everybody who waits goes home, everybody else does when he is back.
+ * For the leader, or when nobody leads. */
+void cg_async_finish(struct cg_async *e);
+/* The thread that calls it, or was to be, is no more. */
+void cg_async_leave(struct cg_async *e);
+/* For the leader: settles whom others have posted. */
+void cg_async_threads_collect(struct cg_async *e);
+/* For the leader: responses say close from now on, also those of calls that are running. */
+void cg_async_threads_drain(struct cg_async *e);
+
+/* async_life.c, for the main thread unless it says so */
 
 int cg_async_threads_init(struct cg_async *e); /* 0 or -errno */
 /* Serves until the driver is finished. 0 or -errno. Not all are back when a thread is still in the
  * application, which a quick stop does not wait for: it may go on to use all of *e. */
 int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back);
 void cg_async_threads_done(struct cg_async *e);
-/* For the leader: settles whom others have posted. */
-void cg_async_threads_collect(struct cg_async *e);
-/* For the leader: responses say close from now on, also those of calls that are running. */
-void cg_async_threads_drain(struct cg_async *e);
 /* For the leader: starts those that are missing. */
 void cg_async_threads_follow(struct cg_async *e);
 
@@ -257,6 +283,8 @@ size_t cg_async_calls_want_threads(const struct cg_async *e);
 void cg_async_calls_expire(struct cg_async *e);
 /* When that is due; UINT64_MAX for never. It may find nothing to do. */
 uint64_t cg_async_calls_due_us(const struct cg_async *e);
+/* The keeper has picked up the baton: what threads have sent leaves. */
+void cg_async_calls_push(struct cg_async *e);
 /* Everything stood still for late_us: that does not count. */
 void cg_async_calls_excuse(struct cg_async *e, uint64_t late_us);
 

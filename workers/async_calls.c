@@ -11,6 +11,7 @@
 #include "workers/async.h"
 
 #include "workers/core.h"
+#include "workers/io_socket.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -32,8 +33,11 @@ enum {
 
 void cg_async_thread_take_host(struct cg_async_thread *t) {
     const struct cg_child *child = t->engine->worker->child;
-    if (!t->has_host)
-        child->runtime->wait_end(child->rt);
+    if (t->has_host)
+        return;
+    atomic_fetch_add(&t->engine->waiting_n, 1);
+    child->runtime->wait_end(child->rt);
+    atomic_fetch_sub(&t->engine->waiting_n, 1);
     t->has_host = true;
 }
 
@@ -196,7 +200,7 @@ int cg_async_thread_drain(void *io, struct cg_conn *conn) {
     struct cg_async_client *c = cg_conn_owner(conn);
     int rc = cg_async_thread_come_out(t) ? 0 : -ECANCELED;
     while (rc == 0 && cg_conn_wants(conn) == CG_WANT_WRITE) {
-        rc = cg_async_client_send(t->engine->worker->settings, c);
+        rc = cg_async_client_send(t->engine->worker->settings, c, false);
         if (rc == -EAGAIN)
             rc = wait_writable(t, c->fd);
     }
@@ -207,13 +211,45 @@ int cg_async_thread_drain(void *io, struct cg_conn *conn) {
     return rc;
 }
 
+/* Holding back: while the application makes its next chunk, the kernel may wait for that with the
+ * last one, as long as the keeper looks. When it finds that the chunk is not made at once, it
+ * pushes. Whichever comes first, its taking the baton or our sending, the other one sees it. */
+
+static bool is_looked_after(const struct cg_async_thread *t) {
+    return t->lies != 0 && atomic_load(&t->engine->baton) == t->lies;
+}
+
+static void push(struct cg_async_thread *t) {
+    if (atomic_load_explicit(&t->holds, memory_order_relaxed))
+        cg_socket_push(t->client->fd);
+    atomic_store_explicit(&t->holds, false, memory_order_relaxed);
+}
+
+static int send_chunk(struct cg_async_thread *t) {
+    struct cg_async_client *c = t->client;
+    bool may_hold = is_looked_after(t);
+    atomic_store(&t->holds, may_hold && cg_conn_output(c->conn)->more);
+    int rc = cg_async_client_send(t->engine->worker->settings, c, may_hold);
+    if (!is_looked_after(t))
+        push(t);
+    return rc;
+}
+
+void cg_async_calls_push(struct cg_async *e) {
+    for (struct cg_list *node = e->calling.next; node != &e->calling; node = node->next) {
+        struct cg_async_thread *t = CG_LIST_ENTRY(node, struct cg_async_thread, calling);
+        if (atomic_load(&t->holds))
+            cg_socket_push(t->client->fd);
+    }
+}
+
 /* Sends what the application has just said: the head with what is in memory, and, in a second
  * attempt, of a file what goes at once. False when there is more, which the loop sends as the
  * client reads. */
 static bool transmit(struct cg_async_thread *t) {
     struct cg_async_client *c = t->client;
     for (int i = 0; i < 2 && cg_conn_wants(c->conn) == CG_WANT_WRITE; i++) {
-        int rc = cg_async_client_send(t->engine->worker->settings, c);
+        int rc = send_chunk(t);
         if (rc == -EAGAIN)
             break;
         if (rc < 0)
@@ -252,6 +288,7 @@ void cg_async_thread_call(struct cg_async_thread *t) {
         atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
         go_in(t);
     }
+    push(t);
     cg_worker_leave_app(w);
 }
 

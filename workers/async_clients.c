@@ -65,8 +65,9 @@ static bool receive(struct cg_async_client *c) {
     return true;
 }
 
-int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c) {
-    ssize_t n = cg_socket_send(c->fd, cg_conn_output(c->conn), settings->sendfile);
+int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c,
+                         bool may_hold) {
+    ssize_t n = cg_socket_send(c->fd, cg_conn_output(c->conn), settings->sendfile, may_hold);
     if (n >= 0)
         cg_conn_sent(c->conn, (size_t)n);
     if (n == -ENODATA)
@@ -75,7 +76,7 @@ int cg_async_client_send(const struct cg_settings *settings, struct cg_async_cli
 }
 
 static bool transmit(struct cg_async *e, struct cg_async_client *c) {
-    int rc = cg_async_client_send(e->worker->settings, c);
+    int rc = cg_async_client_send(e->worker->settings, c, false);
     if (rc < 0 && rc != -EAGAIN)
         cg_conn_broken(c->conn);
     return rc != -EAGAIN;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The threads of an async worker and the baton between them; async.h has the drawing. Owns the
- * threads, the baton and the way to finish. It touches no client: what a thread does with one is in
+ * What the threads of an async worker do, and the baton between them; async.h has the drawing. Owns
+ * the baton and the way to finish. It touches no client: what a thread does with one is in
  * async_calls.c.
  */
 #include "workers/async.h"
@@ -9,11 +9,7 @@
 #include "server/base/fd.h"
 #include "workers/core.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 /* The keeper's look: a call that lasts from one look to the next costs the leader the baton. Tests
@@ -26,11 +22,13 @@ enum {
     TICK_US = CG_ASYNC_TICK_US,
     /* With calls that are short, but many, the loop is turned at least so often. */
     TURN_US = 1000,
-    /* How long a quick stop waits for threads in the application. */
-    LEAVE_MS = 500,
-    /* The C library's default is too small for Python with some (musl), and only what is used
-     * becomes resident. */
-    STACK_BYTES = 8 * 1024 * 1024,
+    /* Who has had the host for so long should give way to others, if there were any in the last
+     * second, which is when to get it took so long. CPython's switch interval is 5 ms. */
+    HAD_HOST_US = 4000,
+    CROWDED_US = 1000 * 1000,
+    OTHERS_HAD_IT_US = 500,
+    /* How long a thread keeps the host for the keeper to have it lead. */
+    KEEP_HOST_US = 1000,
 };
 
 /* The baton */
@@ -49,6 +47,12 @@ static bool pick_up(struct cg_async *e, uint64_t lies) {
                                                    memory_order_relaxed);
 }
 
+/* Whoever has laid it down. */
+static bool pick_up_if_it_lies(struct cg_async *e) {
+    uint64_t baton = atomic_load_explicit(&e->baton, memory_order_relaxed);
+    return baton % 2 == 1 && pick_up(e, baton);
+}
+
 /* Nobody calls the application, so the keeper has nothing to look at. */
 static void stop_ticking(struct cg_async *e) {
     if (atomic_exchange(&e->ticking, false))
@@ -59,7 +63,7 @@ static void stop_ticking(struct cg_async *e) {
 
 static void give_task(struct cg_async_thread *t, enum cg_async_task task) {
     t->task = task;
-    pthread_cond_signal(&t->woken);
+    uv_cond_signal(&t->woken);
 }
 
 static void take_from_idle(struct cg_async *e, size_t at) {
@@ -68,21 +72,31 @@ static void take_from_idle(struct cg_async *e, size_t at) {
         e->idle_threads[i] = e->idle_threads[i + 1];
 }
 
-/* Has the one that has waited least lead, of those with no exchange of their own if there is one:
- * the next of that would wait for a new request to be over. False when none waits. */
-static bool promote(struct cg_async *e, bool only_free) {
+static bool offers_host(const struct cg_async_thread *t) {
+    return t->offers_host;
+}
+
+/* It has no exchange of its own: the next of that would wait for a new request to be over. */
+static bool is_free(const struct cg_async_thread *t) {
+    return t->exchanges_n == 0;
+}
+
+static bool is_there(const struct cg_async_thread *t) {
+    (void)t;
+    return true;
+}
+
+/* Has the one lead that has waited least, of those that suit. False when there is none. */
+static bool promote(struct cg_async *e, bool (*suits)(const struct cg_async_thread *)) {
     for (size_t at = e->idle_threads_n; at-- > 0;) {
         struct cg_async_thread *t = e->idle_threads[at];
-        if (t->exchanges_n > 0)
+        if (!suits(t))
             continue;
         take_from_idle(e, at);
         give_task(t, CG_ASYNC_LEAD);
         return true;
     }
-    if (only_free || e->idle_threads_n == 0)
-        return false;
-    give_task(e->idle_threads[--e->idle_threads_n], CG_ASYNC_LEAD);
-    return true;
+    return false;
 }
 
 static struct cg_async_client *take_first(struct cg_list *list) {
@@ -93,16 +107,15 @@ static struct cg_async_client *take_first(struct cg_list *list) {
 
 /* The leader */
 
-/* What the driver ends with: everybody who waits goes home, everybody else does when he is back. */
-static void finish(struct cg_async *e) {
-    pthread_mutex_lock(&e->lock);
+void cg_async_finish(struct cg_async *e) {
+    uv_mutex_lock(&e->lock);
     e->finished = true;
     for (size_t i = 0; i < e->threads_n; i++)
-        pthread_cond_signal(&e->threads[i].woken);
+        uv_cond_signal(&e->threads[i].woken);
     ssize_t ignored =
         write(e->finish_fds[1], "", 1); /* wakes the main thread and wait_writable() */
     (void)ignored;
-    pthread_mutex_unlock(&e->lock);
+    uv_mutex_unlock(&e->lock);
     cg_tick_set(e->tick, 1); /* and the keeper */
 }
 
@@ -129,7 +142,7 @@ static void distribute(struct cg_async *e, const struct cg_async_thread *leader)
         struct cg_async_thread *t = &e->threads[i];
         if (t == leader || !cg_list_empty(&t->calling) || !may_take(e, &t->inbox))
             continue;
-        pthread_mutex_lock(&e->lock);
+        uv_mutex_lock(&e->lock);
         for (size_t at = e->idle_threads_n; at-- > 0;) {
             if (e->idle_threads[at] != t)
                 continue;
@@ -137,54 +150,115 @@ static void distribute(struct cg_async *e, const struct cg_async_thread *leader)
             cg_async_client_enter(e, t, take_first(&t->inbox));
             give_task(t, CG_ASYNC_CALL);
         }
-        pthread_mutex_unlock(&e->lock);
+        uv_mutex_unlock(&e->lock);
     }
 }
 
 /* New requests and exchanges that go on take turns: who has waited while a new one was begun comes
  * before the next new one. Else a worker with enough of those would never end a slow one. NULL when
  * there are none for t. */
-static struct cg_async_client *next_client(struct cg_async *e, struct cg_async_thread *t) {
+static struct cg_list *next_list(struct cg_async *e, struct cg_async_thread *t) {
     struct cg_list *lists[] = {&t->inbox, &e->ready};
     for (int i = 0; i < 2; i++) {
         struct cg_list *list = lists[t->goes_on ^ i];
         if (may_take(e, list))
-            return take_first(list);
+            return list;
     }
     return NULL;
 }
 
-/* For a thread that is not the leader: c is the leader's again. t waits before the leader learns of
- * it, so that the keeper finds it there. */
-static void post(struct cg_async_thread *t) {
-    struct cg_async *e = t->engine;
-    struct cg_async_client *c = t->client;
-    pthread_mutex_lock(&e->lock);
+static void push_done(struct cg_async *e, struct cg_async_client *c) {
     c->next_done = atomic_load_explicit(&e->done, memory_order_relaxed);
     while (!atomic_compare_exchange_weak_explicit(&e->done, &c->next_done, c, memory_order_release,
                                                   memory_order_relaxed))
         ;
+}
+
+/* For a thread that is not the leader: it is idle, and its client, if it had one, the leader's
+ * again. A keeper who minds the loop needs somebody with the host, which is long in coming when
+ * somebody computes, so t keeps its own for that. */
+static void stand_by(struct cg_async_thread *t, struct cg_async_client *client) {
+    struct cg_async *e = t->engine;
+    if (!atomic_load_explicit(&e->minded, memory_order_relaxed))
+        cg_async_thread_give_host(t);
+    uv_mutex_lock(&e->lock);
+    if (client)
+        push_done(e, client);
     if (!e->finished) {
+        t->offers_host = t->has_host;
         e->idle_threads[e->idle_threads_n++] = t;
         uv_async_send(&e->posted);
     }
-    pthread_mutex_unlock(&e->lock);
+    uv_mutex_unlock(&e->lock);
+}
+
+/* t, which laid the baton down at begun_us to get the host, has it. True when t is still the leader
+ * afterwards. */
+static bool lead_on(struct cg_async *e, struct cg_async_thread *t, uint64_t begun_us) {
+    if (!pick_up_if_it_lies(e)) {
+        stand_by(t, NULL);
+        return false;
+    }
+    cg_http_tick(&e->http);
+    if (e->http.now_us - begun_us > OTHERS_HAD_IT_US)
+        e->crowded_us = t->had_us = e->http.now_us;
+    return true;
+}
+
+/* The host is waited for with the baton laid down, and without a client: whoever has both first may
+ * call for all of them. True when t is still the leader afterwards. */
+static bool lead_take_host(struct cg_async *e, struct cg_async_thread *t) {
+    uint64_t begun_us = e->http.now_us;
+    t->had_us = begun_us;
+    lay_down(e);
+    cg_async_thread_take_host(t);
+    return lead_on(e, t, begun_us);
+}
+
+/* Somebody computes, and will ask for the host again: what an interpreter grants after some
+ * milliseconds. That should be between two calls, not in the middle of one, whose client would wait
+ * until all the others have had theirs. */
+static bool should_give_way(const struct cg_async *e, const struct cg_async_thread *t) {
+    uint64_t now_us = e->http.now_us;
+    return t->has_host && now_us - e->crowded_us < CROWDED_US && now_us - t->had_us > HAD_HOST_US;
 }
 
 /* True when t is still the leader afterwards. */
-static bool lead_call(struct cg_async *e, struct cg_async_thread *t, struct cg_async_client *c) {
-    cg_async_client_enter(e, t, c);
-    uint64_t lies = lay_down(e);
-    cg_async_thread_call(t);
-    if (!pick_up(e, lies)) {
-        cg_async_thread_give_host(t);
-        post(t);
-        return false;
-    }
+static bool lead_give_way(struct cg_async *e, struct cg_async_thread *t) {
+    const struct cg_child *child = e->worker->child;
+    uint64_t begun_us = e->http.now_us;
+    lay_down(e);
+    atomic_fetch_add(&e->waiting_n, 1);
+    child->runtime->give_way(child->rt);
+    atomic_fetch_sub(&e->waiting_n, 1);
+    return lead_on(e, t, begun_us);
+}
+
+/* The clock is read once after a call. Another leader may have read it later. */
+static void catch_up(struct cg_async *e, const struct cg_async_thread *t) {
+    if (t->http.now_us < e->http.now_us)
+        return;
     e->http.now_us = t->http.now_us;
     e->http.wall_s = t->http.wall_s;
-    cg_async_client_settle(e, c);
+}
+
+/* Calls the application for t's client. True when t is the leader afterwards: also when another one
+ * was meanwhile, and does not have the baton in hand. */
+static bool call(struct cg_async *e, struct cg_async_thread *t) {
+    cg_async_thread_call(t);
+    if (!pick_up_if_it_lies(e)) {
+        stand_by(t, t->client);
+        return false;
+    }
+    catch_up(e, t);
+    cg_async_client_settle(e, t->client);
     return true;
+}
+
+static bool lead_call(struct cg_async *e, struct cg_async_thread *t, struct cg_async_client *c) {
+    cg_async_client_enter(e, t, c);
+    t->lies = lay_down(e);
+    return call(e, t);
 }
 
 /* Looks before it waits, because to give the host away may cost its switch interval. */
@@ -209,11 +283,11 @@ void cg_async_threads_drain(struct cg_async *e) {
 static bool hand_on(struct cg_async *e, struct cg_async_thread *t) {
     if (t->exchanges_n == 0 || cg_list_empty(&e->ready))
         return false;
-    pthread_mutex_lock(&e->lock);
-    bool handed = promote(e, true);
+    uv_mutex_lock(&e->lock);
+    bool handed = promote(e, is_free);
     if (handed)
         e->idle_threads[e->idle_threads_n++] = t;
-    pthread_mutex_unlock(&e->lock);
+    uv_mutex_unlock(&e->lock);
     if (handed)
         cg_async_thread_give_host(t);
     return handed;
@@ -233,81 +307,91 @@ static void lead(struct cg_async_thread *t) {
             if (hand_on(e, t))
                 return;
         }
-        struct cg_async_client *c = next_client(e, t);
-        if (!c) {
+        if (should_give_way(e, t) && !lead_give_way(e, t))
+            return;
+        struct cg_list *list = next_list(e, t);
+        if (!list) {
             lead_turn(e, t, true);
             continue;
         }
         t->looked = false;
-        if (!lead_call(e, t, c))
+        if (!t->has_host) {
+            if (!lead_take_host(e, t))
+                return;
+            continue; /* another one may have led meanwhile */
+        }
+        if (!lead_call(e, t, take_first(list)))
             return;
     }
-    finish(e);
+    cg_async_finish(e);
 }
 
 /* An application thread */
 
+/* With the lock held. */
+static bool is_waiting(const struct cg_async_thread *t) {
+    return t->task == CG_ASYNC_NOTHING && !t->engine->finished;
+}
+
 /* What it is to do; NOTHING when it shall leave. */
 static enum cg_async_task wait_task(struct cg_async_thread *t) {
     struct cg_async *e = t->engine;
-    pthread_mutex_lock(&e->lock);
-    while (t->task == CG_ASYNC_NOTHING && !e->finished)
-        pthread_cond_wait(&t->woken, &e->lock);
+    uv_mutex_lock(&e->lock);
+    if (t->offers_host && is_waiting(t))
+        uv_cond_timedwait(&t->woken, &e->lock, KEEP_HOST_US * UINT64_C(1000));
+    if (is_waiting(t)) {
+        t->offers_host = false;
+        uv_mutex_unlock(&e->lock);
+        cg_async_thread_give_host(t);
+        uv_mutex_lock(&e->lock);
+    }
+    while (is_waiting(t))
+        uv_cond_wait(&t->woken, &e->lock);
     enum cg_async_task task = e->finished ? CG_ASYNC_NOTHING : t->task;
     t->task = CG_ASYNC_NOTHING;
-    pthread_mutex_unlock(&e->lock);
+    t->offers_host = false;
+    uv_mutex_unlock(&e->lock);
     return task;
 }
 
-static void leave(struct cg_async *e) {
-    pthread_mutex_lock(&e->lock);
+void cg_async_leave(struct cg_async *e) {
+    uv_mutex_lock(&e->lock);
     if (--e->alive_n == 0)
-        pthread_cond_signal(&e->left);
-    pthread_mutex_unlock(&e->lock);
+        uv_cond_signal(&e->left);
+    uv_mutex_unlock(&e->lock);
 }
 
-/* Not before it has had the host: somebody who is stuck may have it, and who waits for it must not
- * be made the leader. */
-static void enlist(struct cg_async_thread *t) {
-    struct cg_async *e = t->engine;
-    pthread_mutex_lock(&e->lock);
-    if (!e->finished) {
-        e->idle_threads[e->idle_threads_n++] = t;
-        uv_async_send(&e->posted);
-    }
-    pthread_mutex_unlock(&e->lock);
-}
-
-static void *run_thread(void *arg) {
+void *cg_async_run_thread(void *arg) {
     struct cg_async_thread *t = arg;
     const struct cg_child *child = t->engine->worker->child;
     pthread_sigmask(SIG_SETMASK, &t->engine->signals, NULL); /* the keeper may have started it */
     child->runtime->thread_begin(child->rt);
     t->has_host = true;
+    /* Not before it has had the host: somebody who is stuck may have it, and who waits for it must
+     * not be made the leader. */
     cg_async_thread_give_host(t);
-    enlist(t);
+    stand_by(t, NULL);
     for (enum cg_async_task task; (task = wait_task(t)) != CG_ASYNC_NOTHING;) {
-        if (task == CG_ASYNC_LEAD) {
+        t->lies = 0;
+        if (task == CG_ASYNC_LEAD || call(t->engine, t))
             lead(t);
-        } else {
-            cg_async_thread_call(t);
-            cg_async_thread_give_host(t);
-            post(t);
-        }
     }
     cg_async_thread_take_host(t);
     child->runtime->thread_end(child->rt);
-    leave(t->engine);
+    cg_async_leave(t->engine);
     return NULL;
 }
 
 /* The keeper */
 
+/* Whoever leads needs the host to call the application, so it is of no use to have a second one
+ * wait for that: the first, when it has had it, leads. */
 static bool stop_minding(struct cg_async *e) {
     e->minded = false; /* before somebody else leads */
-    pthread_mutex_lock(&e->lock);
-    bool stopped = promote(e, false);
-    pthread_mutex_unlock(&e->lock);
+    uv_mutex_lock(&e->lock);
+    bool stopped = promote(e, offers_host) || (atomic_load(&e->waiting_n) == 0 &&
+                                               (promote(e, is_free) || promote(e, is_there)));
+    uv_mutex_unlock(&e->lock);
     return stopped;
 }
 
@@ -317,7 +401,7 @@ static void mind(struct cg_async *e) {
     while (!stop_minding(e)) {
         e->minded = true;
         if (!cg_async_upkeep(e)) {
-            finish(e);
+            cg_async_finish(e);
             return;
         }
         cg_log_flush();
@@ -326,13 +410,13 @@ static void mind(struct cg_async *e) {
 }
 
 static bool is_finished(struct cg_async *e) {
-    pthread_mutex_lock(&e->lock);
+    uv_mutex_lock(&e->lock);
     bool finished = e->finished;
-    pthread_mutex_unlock(&e->lock);
+    uv_mutex_unlock(&e->lock);
     return finished;
 }
 
-static void *run_keeper(void *arg) {
+void *cg_async_run_keeper(void *arg) {
     struct cg_async *e = arg;
     uint64_t seen = 0; /* a value that says somebody holds it */
     mind(e);
@@ -344,162 +428,13 @@ static void *run_keeper(void *arg) {
         bool lies = baton % 2 == 1;
         if (lies && baton == seen && pick_up(e, baton)) {
             stop_ticking(e);
+            cg_async_calls_push(e);
             mind(e);
         }
         seen = baton;
         if (atomic_load(&e->ticking))
             cg_tick_set(e->tick, TICK_US);
     }
-    leave(e);
+    cg_async_leave(e);
     return NULL;
-}
-
-/* The main thread */
-
-static int add_thread(struct cg_async *e) {
-    struct cg_async_thread *t = &e->threads[e->threads_n++];
-    t->engine = e;
-    cg_list_init(&t->inbox);
-    cg_list_init(&t->calling);
-    pthread_cond_init(&t->woken, NULL);
-    return cg_async_http_init(e, &t->http, t);
-}
-
-int cg_async_threads_init(struct cg_async *e) {
-    const struct cg_settings *s = e->worker->settings;
-    size_t n = (size_t)s->threads;
-    e->threads_max = 2 * (n + (size_t)s->max_streams);
-    cg_list_init(&e->calling);
-    e->threads = calloc(e->threads_max, sizeof(*e->threads));
-    e->idle_threads = calloc(e->threads_max, sizeof(struct cg_async_thread *));
-    e->tick = cg_tick_new();
-    if (!e->threads || !e->idle_threads || !e->tick)
-        return e->threads && e->idle_threads ? -errno : -ENOMEM;
-    while (e->threads_n < n) {
-        int rc = add_thread(e);
-        if (rc < 0)
-            return rc;
-    }
-    return cg_fd_wake_pipe(e->finish_fds);
-}
-
-void cg_async_threads_done(struct cg_async *e) {
-    for (size_t i = 0; i < e->threads_n; i++) {
-        pthread_cond_destroy(&e->threads[i].woken);
-        cg_core_done(&e->threads[i].http);
-    }
-    free(e->threads);
-    free(e->idle_threads);
-    cg_tick_free(e->tick);
-    for (int i = 0; i < 2; i++)
-        cg_fd_close(&e->finish_fds[i]);
-}
-
-static int start_thread(struct cg_async *e, pthread_t *ret_id, void *(*run)(void *), void *arg) {
-    pthread_attr_t attr;
-    pthread_mutex_lock(&e->lock);
-    e->alive_n++;
-    pthread_mutex_unlock(&e->lock);
-    pthread_attr_init(&attr);
-    pthread_attr_setstacksize(&attr, STACK_BYTES);
-    int rc = -pthread_create(ret_id, &attr, run, arg);
-    pthread_attr_destroy(&attr);
-    if (rc < 0)
-        leave(e);
-    return rc;
-}
-
-/* The keeper takes no signal but those of its own crash: it must not be held up by a handler. The
- * others may, and what the application executes in them must not inherit blocked ones. */
-static int start_keeper(struct cg_async *e) {
-    static const int of_crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-    sigset_t others;
-    sigfillset(&others);
-    for (size_t i = 0; i < sizeof(of_crashes) / sizeof(of_crashes[0]); i++)
-        sigdelset(&others, of_crashes[i]);
-    pthread_sigmask(SIG_SETMASK, &others, NULL);
-    int rc = start_thread(e, &e->keeper, run_keeper, e);
-    pthread_sigmask(SIG_SETMASK, &e->signals, NULL);
-    e->keeper_started = rc == 0;
-    return rc;
-}
-
-static int start_next(struct cg_async *e) {
-    struct cg_async_thread *t = &e->threads[e->started_n];
-    int rc = start_thread(e, &t->id, run_thread, t);
-    e->started_n += rc == 0;
-    return rc;
-}
-
-/* The keeper last: it begins to lead. */
-static int start(struct cg_async *e) {
-    int rc = 0;
-    pthread_sigmask(SIG_SETMASK, NULL, &e->signals);
-    while (rc == 0 && e->started_n < e->threads_n)
-        rc = start_next(e);
-    return rc < 0 ? rc : start_keeper(e);
-}
-
-void cg_async_threads_follow(struct cg_async *e) {
-    while (e->threads_n < cg_async_calls_want_threads(e) && e->threads_n < e->threads_max) {
-        int rc = add_thread(e);
-        if (rc == 0)
-            rc = start_next(e);
-        if (rc < 0) {
-            cg_log(CG_LOG_ERROR, "Cannot start a thread, going on with those there are: %s",
-                   strerror(-rc));
-            e->threads_max = e->threads_n;
-        }
-    }
-}
-
-/* Without the host. */
-static void wait_finished(struct cg_async *e) {
-    const struct cg_child *child = e->worker->child;
-    struct pollfd p = {.fd = e->finish_fds[0], .events = POLLIN};
-    while (poll(&p, 1, -1) < 0) {
-        child->runtime->wait_end(child->rt);
-        child->runtime->poll(child->rt);
-        child->runtime->wait_begin(child->rt);
-    }
-}
-
-/* Have all left in time? Only a quick stop finds some that have not. */
-static bool wait_left(struct cg_async *e) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += LEAVE_MS * 1000L * 1000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&e->lock);
-    int rc = 0;
-    while (e->alive_n > 0 && rc == 0)
-        rc = pthread_cond_timedwait(&e->left, &e->lock, &until);
-    bool all = e->alive_n == 0;
-    pthread_mutex_unlock(&e->lock);
-    return all;
-}
-
-static void join(struct cg_async *e) {
-    for (size_t i = 0; i < e->started_n; i++)
-        pthread_join(e->threads[i].id, NULL);
-    if (e->keeper_started)
-        pthread_join(e->keeper, NULL);
-}
-
-int cg_async_threads_serve(struct cg_async *e, bool *ret_all_back) {
-    const struct cg_child *child = e->worker->child;
-    child->runtime->wait_begin(child->rt);
-    int rc = start(e);
-    if (rc == 0)
-        wait_finished(e);
-    else
-        finish(e);
-    *ret_all_back = wait_left(e);
-    if (*ret_all_back)
-        join(e);
-    else
-        cg_worker_bound_exit(e->worker); /* somebody may have the host for ever */
-    child->runtime->wait_end(child->rt);
-    return rc;
 }

@@ -147,7 +147,7 @@ static bool receive(struct cg_clients *s, struct client *c) {
 
 static int send_some(struct cg_clients *s, struct client *c) {
     const struct cg_output *out = cg_conn_output(c->conn);
-    ssize_t n = cg_socket_send(c->source.fd, out, s->worker->settings->sendfile);
+    ssize_t n = cg_socket_send(c->source.fd, out, s->worker->settings->sendfile, false);
     if (n >= 0)
         cg_conn_sent(c->conn, (size_t)n);
     if (n == -ENODATA)

@@ -6,6 +6,8 @@
 #include "workers/io_socket.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -39,7 +41,7 @@ ssize_t cg_socket_recv(int fd, char *at, size_t len) {
     return n < 0 ? -errno : n;
 }
 
-/* more: a file follows, and its first bytes shall share the packet. */
+/* more: what follows shall share the packet. */
 static ssize_t send_iovecs(int fd, const struct iovec *iov, int iov_n, bool more) {
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)iov_n};
     ssize_t n;
@@ -80,13 +82,19 @@ static ssize_t send_file(int fd, const struct cg_output *out) {
     return send_file_copy(fd, out);
 }
 
-ssize_t cg_socket_send(int fd, const struct cg_output *out, bool use_sendfile) {
+ssize_t cg_socket_send(int fd, const struct cg_output *out, bool use_sendfile, bool may_hold) {
     bool has_file = out->fd >= 0 && out->file_len > 0;
     if (out->iov_n > 0)
-        return send_iovecs(fd, out->iov, out->iov_n, has_file);
+        return send_iovecs(fd, out->iov, out->iov_n, has_file || (may_hold && out->more));
     if (!has_file)
         return 0;
     return use_sendfile ? send_file(fd, out) : send_file_copy(fd, out);
+}
+
+/* Said again, TCP_NODELAY pushes; a unix socket, which knows it not, holds nothing back. */
+void cg_socket_push(int fd) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 bool cg_socket_gone(int fd, bool fin_counts) {

@@ -14,8 +14,11 @@ ssize_t cg_socket_recv(int fd, char *at, size_t len);
 
 /* Sends what the socket takes of the iovecs, or of the file range when there are none. Bytes sent,
  * or -errno: -EAGAIN when the client must read first, -ENODATA when the file is shorter than the
- * range. */
-ssize_t cg_socket_send(int fd, const struct cg_output *out, bool use_sendfile);
+ * range. may_hold: where more follows (out->more), the kernel may wait for it, to make fewer and
+ * larger packets; who says so must call cg_socket_push() when it does not follow at once. */
+ssize_t cg_socket_send(int fd, const struct cg_output *out, bool use_sendfile, bool may_hold);
+/* What the kernel holds back leaves now. For any thread, while fd is open. */
+void cg_socket_push(int fd);
 
 /* Has the client hung up in both directions? One that has only finished sending may still read its
  * answer (RFC 9112 section 9.6), so a FIN is no hang-up, unless fin_counts; a reset is. The price:

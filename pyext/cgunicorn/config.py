@@ -138,14 +138,14 @@ class Config:
     def __init__(
         self,
         values: Mapping[str, Any],
-        sources: Mapping[str, str],
+        layers: Mapping[str, Layer],
         app_spec: str,
         warnings: tuple[str, ...] = (),
         report: str = "",
     ) -> None:
         self.__dict__.update(values)
         self.__dict__.update(app_spec=app_spec, warnings=warnings, report=report)
-        self.__dict__.update(_sources=dict(sources))
+        self.__dict__.update(_layers=dict(layers))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"No configuration setting for: {name}")
@@ -164,7 +164,19 @@ class Config:
 
     def source(self, name: str) -> str:
         """Where the value of a setting comes from."""
-        return str(self.__dict__["_sources"][name])
+        layer: Layer = self.__dict__["_layers"][name]
+        return layer.source
+
+    def refuse(self, name: str, why: str) -> NoReturn:
+        """ConfigError for a value that is valid, and has turned out to be of no use. `why` is a
+        sentence."""
+        layer: Layer = self.__dict__["_layers"][name]
+        _refuse(name, getattr(self, name), layer.place(name), why)
+
+    @property
+    def proc_name(self) -> str:
+        """What --print-config shows is what was given; this follows the application otherwise."""
+        return str(self.__dict__["proc_name"] or self.default_proc_name)
 
     def for_c(self) -> dict[str, object]:
         """What _cgunicorn.run() takes. An int that is not set is 0 there, which means off."""
@@ -173,7 +185,7 @@ class Config:
     def __str__(self) -> str:
         """The lines of --print-config."""
         width = max(map(len, SETTINGS))
-        return "\n".join(f"{n:{width}} = {_printed(getattr(self, n))}" for n in sorted(SETTINGS))
+        return "\n".join(f"{n:{width}} = {_printed(vars(self)[n])}" for n in sorted(SETTINGS))
 
 
 def _for_c(value: object, c_type: str) -> object:
@@ -213,7 +225,7 @@ def load(invocation: Invocation) -> Config:
         location = config_file.default_file()
     file = FileLayer(location or "", _run_file(location, stronger) if location else {})
     ours = (file, *_uwsgi_layers(mapped and mapped.weak), *stronger)
-    values, sources = _fold((*_default_layers(invocation), weak, _paste_layer(ours), *ours))
+    values, layers = _fold((*_default_layers(invocation), weak, _paste_layer(ours), *ours))
     app_spec = _app_spec(invocation, values)
     if not app_spec:
         raise NoAppError("No application module specified.")
@@ -223,10 +235,10 @@ def load(invocation: Invocation) -> Config:
         *(mapped.warnings if mapped else ()),
         *_file_warnings(file),
         *_variable_warnings(invocation.environ),
-        *_effect_warnings(values, sources),
+        *_effect_warnings(values, layers),
     )
     _follow_others(values, app_spec)
-    return Config(values, sources, app_spec, warnings, mapped.report if mapped else "")
+    return Config(values, layers, app_spec, warnings, mapped.report if mapped else "")
 
 
 def read_uwsgi(invocation: Invocation) -> Mapped | None:
@@ -299,27 +311,29 @@ def _variable_layers(environ: Mapping[str, str]) -> Iterator[Layer]:
             _refuse(name, text, source, error)
 
 
-def _fold(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """The strongest value of each setting and its source. None leaves what was there."""
+def _fold(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
+    """The strongest value of each setting and where it is from. None leaves what was there."""
     values: dict[str, Any] = dict.fromkeys(SETTINGS)
-    sources: dict[str, str] = {}
+    givers: dict[str, Layer] = {}
     for layer in layers:
         for name, value in layer.values.items():
             row = SETTINGS.get(name)
-            if row is None or (value is None and name in sources):
+            if row is None or (value is None and name in givers):
                 continue
             try:
                 values[name] = None if value is None else row.accept(value)
             except ValueError as error:
                 _refuse(name, value, layer.place(name), error)
-            sources[name] = layer.source
-    return values, sources
+            givers[name] = layer
+    return values, givers
 
 
-def _refuse(name: str, value: object, place: str, why: ValueError) -> NoReturn:
+def _refuse(name: str, value: object, place: str, why: object) -> NoReturn:
     # A list with one item is most often a flag given once.
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
+    if isinstance(value, Mapping):
+        value = dict(value)
     raise ConfigError(
         f"Invalid value for {name}: {_VALUE.repr(value)} (from {place}): {why}"
     ) from None
@@ -370,14 +384,15 @@ def _variable_warnings(environ: Mapping[str, str]) -> Iterator[str]:
             )
 
 
-def _effect_warnings(values: Mapping[str, Any], sources: Mapping[str, str]) -> Iterator[str]:
+def _effect_warnings(values: Mapping[str, Any], givers: Mapping[str, Layer]) -> Iterator[str]:
     for name, row in SETTINGS.items():
         if row.instead and values[name] != row.default:
-            yield f"{name} (from {sources[name]}) has no effect here: {row.instead}."
+            yield f"{name} (from {givers[name].source}) has no effect here: {row.instead}."
     if values["reload"] and values["preload_app"]:
+        place = givers["preload_app"].source
         yield (
-            f"preload_app (from {sources['preload_app']}) has no effect together with reload: each"
-            " worker loads the application, so that it can be loaded again."
+            f"preload_app (from {place}) has no effect together with reload: each worker loads the"
+            " application, so that it can be loaded again."
         )
 
 

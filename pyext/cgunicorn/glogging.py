@@ -25,13 +25,9 @@ from typing import Any, ClassVar, TextIO
 from cgunicorn import _cgunicorn
 from cgunicorn.config import Config
 from cgunicorn.errors import ConfigError
-from cgunicorn.imports import NoSuchModuleError, import_module
-from cgunicorn.log_config import (
-    configure_logging,
-    configures_logging,
-    logs_to_syslog,
-    syslog_handler,
-)
+from cgunicorn.imports import NoSuchModuleError, entry_point, import_module
+from cgunicorn.log_config import configure_logging, configures_logging
+from cgunicorn.syslog import logs_to_syslog, syslog_handler
 
 #: The forms of the lines that the server writes itself.
 ERROR_FORMAT = r"%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
@@ -341,34 +337,52 @@ _BUILT_IN = (
 )
 
 
+#: The group of entry points that egg:DISTRIBUTION#NAME looks in.
+_ENTRY_POINTS = "gunicorn.loggers"
+
+
 def make_logger(config: Config) -> Any:
     """The logger of a process that serves, of the class that the settings name. ConfigError."""
-    logger_class = _find_class(config.logger_class)
+    logger_class = _find_class(config)
     try:
         return logger_class(config)
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's class may raise any
-        name = getattr(logger_class, "__name__", logger_class)
-        raise ConfigError(
-            f"logger_class {name} can't be used: {type(error).__name__}: {error}."
-        ) from None
+        config.refuse("logger_class", f"it can't be used: {type(error).__name__}: {error}.")
 
 
-def _find_class(setting: str | type) -> Any:
+def is_ordinary(config: Config) -> bool:
+    """Whether make_logger() gives Python's logging nothing to do that could fail."""
+    return config.logger_class in _BUILT_IN and not configures_logging(config) and not config.syslog
+
+
+def _find_class(config: Config) -> Any:
+    setting = config.logger_class
     if isinstance(setting, type):
         return setting
     if setting in _BUILT_IN:
         return Logger
-    module_name, _, name = setting.rpartition(".")
     try:
-        found = getattr(import_module(module_name), name, None)
-    except NoSuchModuleError as error:
-        raise ConfigError(f"logger_class {setting!r} can't be found: {error}.") from None
+        found = _import_class(setting)
+    except LookupError as error:
+        config.refuse("logger_class", f"it can't be found: {error.args[0]}.")
     except Exception as error:  # noqa: BLE001 - the user's code may raise any
-        raise ConfigError(
-            f"logger_class {setting!r} can't be imported: {type(error).__name__}: {error}."
-        ) from None
+        config.refuse("logger_class", f"it can't be imported: {type(error).__name__}: {error}.")
     if not callable(found):
-        raise ConfigError(f"logger_class {setting!r} can't be found: no {name} in {module_name}.")
+        config.refuse("logger_class", "it is no class.")
     return found
+
+
+def _import_class(name: str) -> Any:
+    """LookupError when nothing has this name, or what the code raises that is imported."""
+    if name.startswith("egg:"):
+        distribution, _, entry = name[len("egg:") :].partition("#")
+        return entry_point(distribution, _ENTRY_POINTS, entry)
+    module_name, _, attribute = name.rpartition(".")
+    try:
+        return getattr(import_module(module_name), attribute)
+    except NoSuchModuleError as error:
+        raise LookupError(str(error)) from None
+    except AttributeError:
+        raise LookupError(f"no {attribute} in {module_name}") from None

@@ -11,6 +11,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 class NoSuchModuleError(Exception):
@@ -43,3 +44,21 @@ def import_file(path: str) -> ModuleType:
     sys.modules[name] = module
     loader.exec_module(module)
     return module
+
+
+def entry_point(distribution: str, group: str, name: str) -> Any:
+    """What an installed distribution offers by a name. LookupError with a sentence without its full
+    stop, or what is raised by the code that is imported for it."""
+    from importlib import metadata
+
+    try:
+        offered = metadata.distribution(distribution).entry_points
+    except (metadata.PackageNotFoundError, ValueError):
+        raise LookupError(f"no distribution {distribution!r} is installed") from None
+    found = next((e for e in offered if (e.group, e.name) == (group, name)), None)
+    if found is None:
+        raise LookupError(f"{distribution} has no entry point {name!r} in {group}")
+    try:
+        return found.load()
+    except AttributeError as error:
+        raise LookupError(str(error)) from None

@@ -16,10 +16,11 @@ from cgunicorn.app_loader import load_configured
 from cgunicorn.config import Config, Invocation, load
 from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
-from cgunicorn.glogging import Logger, make_logger
+from cgunicorn.glogging import Logger, is_ordinary, make_logger
 from cgunicorn.hooks import Hooks
 from cgunicorn.log_relay import Relay
 from cgunicorn.reexec import execute
+from cgunicorn.rehearsal import rehearse
 from cgunicorn.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class Runtime:
         self.config = self._read()
         self._log_by(self.config)
         self.hooks = Hooks(self, invocation.directory)
+
+    @staticmethod
+    def do_nothing() -> None:
+        """Entered to let another thread have the interpreter that has asked for it."""
 
     def preload(self) -> None:
         """Loads the application in this process, once. AppLoadError, or what its code raises."""
@@ -129,6 +134,8 @@ class Runtime:
             config = self._read()
             if config.preload_app:
                 self.load(config)
+            if not is_ordinary(config):
+                rehearse(lambda: make_logger(config))
             self._log_by(config)
         except ConfigError as error:
             self._stay(str(error), error.details)
@@ -158,7 +165,7 @@ class Runtime:
             _cgunicorn.log(logging.ERROR, f"Can't start a new master: {what}")
 
     def _log_by(self, config: Config) -> None:
-        """ConfigError: the loggers that were made before go on."""
+        """ConfigError: the loggers that were made before may have lost their handlers."""
         self.logger = make_logger(config)
         self._relay = Relay(self.logger, config)
         self._relay.divert()
@@ -191,9 +198,8 @@ class Runtime:
         gc.freeze()
 
     def _set_title(self, role: str, config: Config) -> None:
-        name = config.proc_name or config.default_proc_name
         second = ".2" if self.hooks.server.master_pid else ""
-        _cgunicorn.set_title(f"cgunicorn: {role} [{name}{second}]")
+        _cgunicorn.set_title(f"cgunicorn: {role} [{config.proc_name}{second}]")
 
     def _stay(self, why: str, details: str = "") -> None:
         """Goes back to the configuration in force."""

@@ -122,7 +122,7 @@ class Server:
 
     @property
     def proc_name(self) -> str:
-        return getattr(self.cfg, "proc_name", None) or self.cfg.app_spec
+        return str(self.cfg.proc_name)
 
     @property
     def pidfile(self) -> Any:

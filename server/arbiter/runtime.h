@@ -60,6 +60,9 @@ struct cg_runtime {
     /* Around a wait that may last: other threads of the host may run meanwhile. */
     void (*wait_begin)(void *rt);
     void (*wait_end)(void *rt);
+    /* Another thread that has asked for the host may have it now, rather than in the middle of
+     * what the caller has the host do next. Returns with the host. */
+    void (*give_way)(void *rt);
 
     /* First and last in a thread that the worker has made, which then has the host, as after
      * wait_end, and may give it away and take it in the same way. */

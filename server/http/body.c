@@ -7,15 +7,17 @@
 
 #include "server/base/assert.h"
 #include "server/base/fd.h"
+#include "server/base/spare.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 enum {
-    KEEP_BYTES = 64 * 1024,   /* larger buffers are not kept for the next request */
+    KEEP_BYTES = 64 * 1024,   /* larger buffers do not stay with their connection */
     WINDOW_BYTES = 64 * 1024, /* read back at once */
-    SPACE_BYTES =
-        64 * 1024, /* offered at once: memory follows what has come, not what was announced */
+    /* Offered at first: memory follows what has come, not what was announced. Who has sent so much
+     * gets room for the rest. */
+    SPACE_BYTES = 64 * 1024,
 };
 
 void cg_body_init(struct cg_body *b) {
@@ -26,7 +28,7 @@ void cg_body_init(struct cg_body *b) {
 static void recycle(struct cg_buf *buf) {
     buf->len = 0;
     if (buf->cap > KEEP_BYTES)
-        cg_buf_done(buf);
+        cg_spare_give(buf);
 }
 
 void cg_body_reset(struct cg_body *b) {
@@ -67,7 +69,7 @@ static int move_to_file(struct cg_body *b) {
         cg_fd_close(&fd);
         return rc;
     }
-    cg_buf_done(&b->memory);
+    recycle(&b->memory);
     b->fd = fd;
     return 0;
 }
@@ -138,6 +140,22 @@ enum cg_fault cg_body_put(struct cg_body *b, const char *data, size_t len, bool 
     return put_length(b, data, len, may_borrow, ret_used);
 }
 
+/* A spare buffer, if there is one, costs nothing more, whatever will come. */
+static void move_to_spare(struct cg_body *b) {
+    struct cg_buf spare;
+    if (!cg_spare_take(b->memory.len + (size_t)b->expected, &spare))
+        return;
+    if (b->memory.len > 0)
+        memcpy(spare.at, b->memory.at, b->memory.len);
+    spare.len = b->memory.len;
+    cg_buf_done(&b->memory);
+    b->memory = spare;
+}
+
+static size_t room(const struct cg_body *b) {
+    return b->memory.cap - b->memory.len;
+}
+
 int cg_body_space(struct cg_body *b, char **ret_at, size_t *ret_len) {
     *ret_len = 0;
     *ret_at = NULL;
@@ -145,7 +163,11 @@ int cg_body_space(struct cg_body *b, char **ret_at, size_t *ret_len) {
         b->fd < 0 && b->expected <= b->memory_limit && b->size <= b->memory_limit - b->expected;
     if (b->framing != CG_FRAMING_LENGTH || b->complete || !in_memory)
         return 0;
-    size_t want = b->expected < SPACE_BYTES ? (size_t)b->expected : SPACE_BYTES;
+    size_t left = (size_t)b->expected;
+    if (left > SPACE_BYTES && room(b) < left)
+        move_to_spare(b);
+    bool may_have_all = left <= SPACE_BYTES || b->memory.len >= SPACE_BYTES || room(b) >= left;
+    size_t want = may_have_all ? left : SPACE_BYTES;
     int rc = cg_buf_reserve(&b->memory, want);
     if (rc < 0)
         return rc;

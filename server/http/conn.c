@@ -19,7 +19,7 @@
 
 enum {
     SPARE_MAX = 64,
-    KEEP_CAP = 16 * 1024, /* larger buffers are not kept for the next client */
+    KEEP_CAP = 32 * 1024, /* larger buffers are not kept for the next client */
     REPORT_MAX = 512,
 };
 

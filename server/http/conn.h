@@ -159,6 +159,10 @@ struct cg_output {
     int iov_n;
     int fd; /* -1: no file range */
     uint64_t file_offset, file_len;
+    /* The application has more to say. The transport may hold these bytes back for as long as it
+     * takes to ask for that, if it sees to it that they leave when it takes long (PEP 3333,
+     * "Buffering and Streaming"). */
+    bool more;
 };
 const struct cg_output *cg_conn_output(struct cg_conn *c);
 /* n bytes of it were accepted by the transport, counted over iovecs and file range. */

@@ -15,7 +15,7 @@
 enum {
     /* One receive takes a usual head, or a head with a small body. Only pages that the kernel
      * writes to become resident. */
-    INPUT_BYTES = 16 * 1024,
+    INPUT_BYTES = 32 * 1024,
     INPUT_ROOM = 1024, /* less than this behind pipelined bytes: move them to the front */
     OVERFLOW_BYTES = 32 * 1024,
 };

@@ -12,6 +12,7 @@ void cg_output_clear(struct cg_conn *c) {
     c->output.iov_n = 0;
     c->output.fd = -1;
     c->output.file_len = 0;
+    c->output.more = false;
     c->output_lead = 0;
     c->output_body = 0;
 }
@@ -73,9 +74,16 @@ static void add_chunked(struct cg_conn *c, struct cg_slice bytes, bool last) {
     }
 }
 
+/* Behind a chunk of so many bytes. An event is worth nothing later. */
+static bool has_more(const struct cg_response *r, uint64_t len, bool last) {
+    bool fills_length = r->framing == CG_RESPONSE_LENGTH && len >= r->length - r->body_bytes;
+    return !last && !fills_length && !r->is_event_stream;
+}
+
 void cg_output_add_chunk(struct cg_conn *c, const struct cg_chunk *chunk, bool last) {
     const struct cg_response *r = &c->exchange.response;
     uint64_t len = chunk->fd < 0 ? chunk->bytes.len : chunk->file_len;
+    c->output.more = has_more(r, len, last);
     switch (r->framing) {
     case CG_RESPONSE_NO_BODY:
         break;

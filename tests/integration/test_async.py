@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from harness import Client, Server, poll
@@ -177,6 +178,40 @@ def next_event(client: Client) -> bytes:
     data = client.reader.read(int(client.line(), 16))
     assert client.line() == b""
     return data
+
+
+PIECES_N = 100
+#: The kernel would hold each piece back for 40 to 200 ms.
+ALL_HELD_S = PIECES_N * 0.04
+
+PIECES = """
+import os, time
+
+def pieces():
+    for n in range({n}):
+        yield b"piece"
+        while not os.path.exists("{folder}/%d" % n):
+            time.sleep(0.001)
+
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return pieces()
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_piece_leaves_while_the_next_is_made(serve: Serve, tmp_path: Path, threads: str) -> None:
+    """Each is made only when the client has had the one before (PEP 3333, "Buffering and
+    Streaming")."""
+    server = serve(PIECES.format(n=PIECES_N, folder=tmp_path), "-k", "async", "--threads", threads)
+    with server.connect() as client:
+        client.send_request("GET", "/")
+        client.head()
+        begun = time.monotonic()
+        for n in range(PIECES_N):
+            assert next_event(client) == b"piece"
+            (tmp_path / str(n)).touch()
+        assert time.monotonic() - begun < ALL_HELD_S / 2
 
 
 def test_event_streams_hold_up_nobody(serve: Serve) -> None:

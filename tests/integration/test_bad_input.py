@@ -45,6 +45,12 @@ CASES = {
     "not-a-number": (["app:app", "-w", "many"], 2, "many"),
     "unknown-flag": (["app:app", "--no-such-flag"], 2, "--no-such-flag"),
     "worker-class": (["app:app", "-k", "nope"], 1, "nope"),
+    "worker-class-egg": (
+        ["app:app", "-k", "egg:shop#mine"],
+        1,
+        "Invalid value for worker_class: 'egg:shop#mine' (from the command line, -k/--worker-class)"
+        ": this version has the worker classes 'sync', 'async' and 'gthread'.",
+    ),
     "config-missing": (["app:app", "-c", "nowhere.py"], 1, "nowhere.py"),
     "chdir": (["app:app", "--chdir", "nowhere"], 1, "nowhere"),
     "log-dir": (["app:app", "--error-logfile", "nowhere/e.log"], 1, "nowhere/e.log"),

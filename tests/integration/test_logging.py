@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
 import socket
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +258,51 @@ def test_logger_class_of_its_own(serve: Serve, worker_class: str, tmp_path: Path
     assert lines_of(server, "bare", 1)[-1] == "info Shutting down: Master"
 
 
+def install(folder: Path, **entry_points: str) -> None:
+    """A distribution named shop, in a folder of the import path, as pip leaves it."""
+    info = folder / "shop-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
+    offered = "".join(f"{name} = {what}\n" for name, what in entry_points.items())
+    (info / "entry_points.txt").write_text(f"[gunicorn.loggers]\n{offered}")
+    (folder / "shop_loggers.py").write_text(CLASS)
+
+
+def test_logger_class_of_a_distribution(serve: Serve, worker_class: str, tmp_path: Path) -> None:
+    install(tmp_path / "lib", mine="shop_loggers:Mine")
+    server = serve(
+        APP,
+        *("-k", worker_class, "--logger-class", "egg:shop#mine", "--access-logfile", "access"),
+        env={"PYTHONPATH": str(tmp_path / "lib")},
+    )
+    server.get("/hidden")
+    server.get("/shown")
+    assert len(lines_of(server, "access", 1)) == 1
+    assert re.search(r"^mine: Booting worker", server.log, re.M)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("egg:shop#theirs", "shop has no entry point 'theirs' in gunicorn.loggers."),
+        ("egg:shop", "shop has no entry point '' in gunicorn.loggers."),
+        ("egg:#mine", "no distribution '' is installed."),
+        ("egg:nowhere#mine", "no distribution 'nowhere' is installed."),
+        ("egg:shop#gone", "module 'shop_loggers' has no attribute 'Gone'."),
+    ],
+)
+def test_logger_class_that_no_distribution_has(tmp_path: Path, name: str, why: str) -> None:
+    install(tmp_path / "lib", mine="shop_loggers:Mine", gone="shop_loggers:Gone")
+    (tmp_path / "app.py").write_text(APP)
+    env = {"PYTHONPATH": str(tmp_path / "lib")}
+    done = run_command(tmp_path, "--logger-class", name, "app:app", "--check-config", env=env)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"Error: Invalid value for logger_class: {name!r} (from the command line, --logger-class):"
+        f" it can't be found: {why}\n",
+    )
+
+
 TELLER = """
 import json
 class Teller:
@@ -397,33 +445,120 @@ def app(environ, start_response):
     assert (line["mine"], line["status"], line["code"]) == ("left", "499", 499)
 
 
-@pytest.mark.parametrize(
-    ("args", "sentence"),
-    [
-        (("--logger-class", "nowhere.Mine"), "logger_class 'nowhere.Mine' can't be found: "),
-        (("--logger-class", "app.Mine"), "logger_class 'app.Mine' can't be found: no Mine in app"),
-        (("--log-config", "none.ini"), "log config 'none.ini' not found"),
-        (("--log-config", "app.py"), "logconfig 'app.py' can't be used: "),
-        (("--log-config-json", "none.json"), "Can't read logconfig_json 'none.json': No such file"),
-        (("--log-config-json", "app.py"), "logconfig_json 'app.py' is not JSON: "),
-        (("--log-config-json", "bad.json"), "logconfig_json 'bad.json' can't be used: "),
-        (("--log-syslog", "--log-syslog-to", "tcp://127.0.0.1:1"), "Can't log to syslog at "),
-        (
-            ("--log-syslog", "--log-syslog-to", "unix:///nowhere"),
-            "Can't log to syslog at 'unix:///nowhere': nobody listens there.",
-        ),
-        (("--log-syslog", "--log-syslog-to", "udp://h:0"), "syslog_addr 'udp://h:0' has no valid"),
-        (("--log-syslog", "--log-syslog-to", "unix:///x#y"), "syslog_addr 'unix:///x#y' ends "),
-    ],
+#: Settings of a config file that can't be used, and what is said of them.
+USELESS = {
+    "class-missing": ("logger_class = 'nowhere.Mine'", "it can't be found: No module named "),
+    "class-not-in-module": ("logger_class = 'app.Mine'", "it can't be found: no Mine in app."),
+    "class-is-none": ("logger_class = 'app.__name__'", "it is no class."),
+    "class-raises": (
+        "logger_class = 'app.Raises'",
+        "it can't be used: RuntimeError: no such luck.",
+    ),
+    "ini-missing": ("logconfig = 'none.ini'", "log config 'none.ini' not found."),
+    "ini-is-none": ("logconfig = 'app.py'", "it can't be used: "),
+    "ini-incomplete": ("logconfig = 'bad.ini'", "it can't be used: 'formatters' is missing."),
+    "json-missing": ("logconfig_json = 'none.json'", "it can't be read: No such file"),
+    "json-is-none": ("logconfig_json = 'app.py'", "it is not JSON: "),
+    "json-wrong": ("logconfig_json = 'bad.json'", "it can't be used: "),
+    "dict-wrong": (
+        "logconfig_dict = {'handlers': {'console': {'class': 'no.Such'}}}",
+        "it can't be used: Unable to configure handler 'console': ",
+    ),
+    "dict-file": (
+        "logconfig_dict = {'handlers': {'console': {'class': 'logging.FileHandler',"
+        " 'filename': 'no/where'}}}",
+        "it can't be used: Unable to configure handler 'console': ",
+    ),
+    "dict-is-none": ("logconfig_dict = 'x'", "it must be a dict."),
+    "syslog-refuses": (
+        "syslog_addr = 'tcp://127.0.0.1:1'; syslog = True",
+        "can't log there: Connection refused.",
+    ),
+    "syslog-unknown-host": (
+        "syslog_addr = 'udp://no-such-host.invalid:514'; syslog = True",
+        "can't log there: ",
+    ),
+    "syslog-no-file": (
+        "syslog_addr = 'unix:///nowhere'; syslog = True",
+        "can't log there: nobody listens there.",
+    ),
+    "syslog-port": ("syslog_addr = 'udp://h:0'", "it has no valid port number: '0'."),
+    "syslog-word": ("syslog_addr = 'unix:///x#y'", "it ends neither in #dgram nor in #stream."),
+    "syslog-form": ("syslog_addr = 'here'", "it must be unix://PATH, udp://HOST:PORT or tcp://"),
+    "syslog-facility": ("syslog_facility = 'mine'", "it must be one of auth, "),
+    "statsd-port": ("statsd_host = 'here:x'", "Value must be one of ('host:port', 'unix://PATH')."),
+}
+useless = pytest.mark.parametrize(("line", "why"), USELESS.values(), ids=USELESS)
+
+
+def write_useless_files(folder: Path) -> None:
+    (folder / "bad.json").write_text('{"handlers": {"console": {"class": "no.Such"}}}')
+    (folder / "bad.ini").write_text("[loggers]\nkeys = root\n[logger_root]\nhandlers =\n")
+
+
+def useless_sentence(line: str, why: str) -> str:
+    """A pattern: which setting, which value, where it is from, and why it is refused."""
+    name, _, value = line.partition(";")[0].partition(" = ")
+    shown = r"\{.*?\}" if value.startswith("{") else re.escape(value)
+    return rf"Invalid value for {name}: {shown} \(from gunicorn\.conf\.py:2\): {re.escape(why)}.*"
+
+
+RAISES = (
+    APP
+    + "class Raises:\n    def __init__(self, cfg):\n        raise RuntimeError('no such luck')\n"
 )
-def test_what_cannot_be_used_is_one_sentence(
-    tmp_path: Path, args: tuple[str, ...], sentence: str
-) -> None:
-    (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "bad.json").write_text('{"handlers": {"console": {"class": "no.Such"}}}')
-    done = run_command(tmp_path, "-b", "127.0.0.1:0", *args, "app:app")
+
+
+@useless
+def test_what_cannot_be_used_is_one_sentence(tmp_path: Path, line: str, why: str) -> None:
+    write_useless_files(tmp_path)
+    (tmp_path / "app.py").write_text(RAISES)
+    (tmp_path / "gunicorn.conf.py").write_text(f"\n{line}\n")
+    done = run_command(tmp_path, "-b", "127.0.0.1:0", "app:app")
     assert done.returncode == 1
-    assert re.fullmatch(rf"Error: {re.escape(sentence)}[^\n]*\n", done.stderr), done.stderr
+    assert re.fullmatch(rf"Error: {useless_sentence(line, why)}\n", done.stderr), done.stderr
+
+
+@useless
+def test_what_cannot_be_used_at_a_reload_changes_nothing(
+    serve: Serve, tmp_path: Path, line: str, why: str
+) -> None:
+    """Nor are handlers closed, which Python's logging does before it looks at a new configuration,
+    and which not each handler stands."""
+    write_useless_files(tmp_path)
+    config = tmp_path / "gunicorn.conf.py"
+    good = DICT.replace("logging.FileHandler", "forms.Brittle")
+    config.write_text(good)
+    (tmp_path / "forms.py").write_text(FORMS + BRITTLE)
+    server = serve(RAISES, wait=False)
+    log = tmp_path / "py-error"
+    server.wait_listening_in(log)
+    worker = server.wait_workers(1)
+    config.write_text(f"\n{line}\n")
+    server.send_signal(signal.SIGHUP)
+    poll(lambda: "Reload failed" in log.read_text(), f"the reload has failed: {server.log}")
+    told = f"mine ERROR {useless_sentence(line, why)}"
+    assert len([x for x in log.read_text().splitlines() if re.fullmatch(told, x)]) == 1
+    assert server.workers() == worker
+    server.get("/after")
+    assert "/after" in lines_of(server, "py-access", 1)[0]
+    config.write_text(good)
+    server.send_signal(signal.SIGHUP)
+    poll(lambda: "Reloaded" in log.read_text(), "the next one works")
+    assert server.stop() == 0
+    assert server.log == ""
+
+
+BRITTLE = """
+class Brittle(logging.FileHandler):
+    over = False
+    def close(self):
+        super().close()
+        self.over = True
+    def emit(self, record):
+        if not self.over:
+            super().emit(record)
+"""
 
 
 INI = """
@@ -486,7 +621,7 @@ def test_wrong_logging_settings_leave_the_old_ones_at_a_reload(
     server = serve(APP, "-k", worker_class)
     config.write_text("accesslog = 'access'\nlogger_class = 'no.Such'\n")
     server.send_signal(signal.SIGHUP)
-    server.wait_log("logger_class 'no.Such' can't be found")
+    server.wait_log(r"logger_class: 'no.Such' \(from gunicorn.conf.py:2\): it can't be found")
     server.wait_log("Reload failed, the old workers go on")
     server.get("/after")
     assert "/after" in lines_of(server, "access", 1)[0]
@@ -573,3 +708,130 @@ def test_syslog_lines_begin_with_the_programs_name(
         for source in sources:
             source.close()
     assert "Booting worker" in server.log
+
+
+class SyslogServer:
+    """Listens by TCP, and has the lines that it was sent."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.listener = socket.create_server(("127.0.0.1", port))
+        self.port = self.listener.getsockname()[1]
+        self.lines: list[str] = []
+        self.peers: list[socket.socket] = []
+        self.threads = [threading.Thread(target=self._accept)]
+        self.threads[0].start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self.peers.append(self.listener.accept()[0])
+                self.threads.append(threading.Thread(target=self._read, args=self.peers[-1:]))
+                self.threads[-1].start()
+
+    def _read(self, peer: socket.socket) -> None:
+        with contextlib.suppress(OSError), peer.makefile(encoding="utf-8", newline="\n") as file:
+            self.lines.extend(file)
+
+    def wait(self, pattern: str) -> str:
+        def look() -> str:
+            return next((x for x in list(self.lines) if re.fullmatch(f"{pattern}\n", x)), "")
+
+        return str(poll(look, f"{pattern} in {self.lines}"))
+
+    def close(self) -> None:
+        for sock in (self.listener, *self.peers):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join()
+        for sock in (self.listener, *self.peers):
+            sock.close()
+
+
+@pytest.fixture
+def syslog() -> Iterator[SyslogServer]:
+    found = SyslogServer()
+    yield found
+    found.close()
+
+
+def serve_by_tcp(serve: Serve, syslog: SyslogServer, *args: str) -> Server:
+    to = ("--log-syslog", "--log-syslog-to", f"tcp://127.0.0.1:{syslog.port}")
+    return serve(APP, *to, *args)
+
+
+def test_syslog_over_tcp_gets_a_line_for_each_record(
+    serve: Serve, worker_class: str, syslog: SyslogServer
+) -> None:
+    server = serve_by_tcp(serve, syslog, "-k", worker_class, "--log-syslog-prefix", "shop")
+    syslog.wait(r"<14>gunicorn\.shop\.error: \[\d+\] Booting worker with pid: \d+")
+    server.get("/x")
+    syslog.wait(r'<14>gunicorn\.shop\.access: \[\d+\] 127\.0\.0\.1 - - .* "GET /x HTTP.*')
+    server.get("/fail")
+    syslog.wait(
+        r"<11>gunicorn\.shop\.error: \[\d+\] Error handling request GET /fail#012Traceback .*"
+        r"#012RuntimeError: in the app"
+    )
+    assert server.stop() == 0
+    syslog.wait(rf"<14>gunicorn\.shop\.error: \[{server.pid}\] Shutting down: Master")
+    assert "Logging error" not in server.log
+
+
+@pytest.mark.parametrize("name", ["gunicorn", "cgunicorn"])
+def test_the_programs_name_in_syslog_follows_the_application(serve: Serve, name: str) -> None:
+    if name == "gunicorn":
+        pytest.importorskip("gunicorn")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(PATIENCE)
+        to = f"udp://127.0.0.1:{sock.getsockname()[1]}"
+        command = (sys.executable, "-m", name)
+        serve(APP, "--log-syslog", "--log-syslog-to", to, command=command, wait=False)
+        assert re.match(rb"<14>gunicorn\.app\.app\.error: \[\d+\] Starting", sock.recv(65536))
+
+
+def test_syslog_can_be_without_the_access_log(serve: Serve, syslog: SyslogServer) -> None:
+    server = serve_by_tcp(
+        serve, syslog, "--disable-redirect-access-to-syslog", "--access-logfile", "access"
+    )
+    server.get("/x")
+    assert "GET /x" in lines_of(server, "access", 1)[0]
+    server.stop()
+    syslog.wait(r".*app\.error: .* Shutting down: Master")
+    assert not [line for line in syslog.lines if "GET /x" in line or ".access:" in line]
+
+
+def test_syslog_over_tcp_is_found_again(
+    serve: Serve, worker_class: str, syslog: SyslogServer
+) -> None:
+    """Nobody there costs lines of syslog, and neither requests nor lines of the other logs."""
+    server = serve_by_tcp(serve, syslog, "-k", worker_class, "--access-logfile", "access")
+    server.get("/before")
+    syslog.wait(".*GET /before.*")
+    syslog.close()
+    for i in range(20):
+        assert server.get(f"/without/{i}").status == 200
+    lines_of(server, "access", 21)
+    again = SyslogServer(syslog.port)
+    try:
+        poll(lambda: server.get("/after") and "GET /after" in "".join(again.lines), "a line again")
+    finally:
+        again.close()
+    assert "Logging error" not in server.log
+
+
+def test_syslog_over_tcp_that_does_not_read_holds_nobody_up(
+    serve: Serve, worker_class: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        to = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        format_ = "%(r)s" * 1000
+        server = serve(
+            *(APP, "-k", worker_class, "--timeout", "20"),
+            *("--log-syslog", "--log-syslog-to", to, "--access-logformat", format_),
+        )
+        for _ in range(200):
+            assert server.get("/" + "x" * 100).status == 200
+        assert "TIMEOUT" not in server.log
+        assert "Logging error" not in server.log

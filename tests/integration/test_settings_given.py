@@ -152,6 +152,7 @@ def test_default(row: Setting, folder: Path) -> None:
         "group": os.getegid(),
         "boot_timeout": SETTINGS["timeout"].default,
         "default_proc_name": "app:app",
+        "proc_name": "app:app",
     }
     assert getattr(config(), row.name) == found_elsewhere.get(row.name, row.default)
 

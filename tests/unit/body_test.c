@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Bodies: framing off, then memory, file or a loan of the input buffer. */
+#include "server/base/spare.h"
 #include "tests/unit/incoming.h"
 #include "tests/unit/test.h"
 
@@ -233,6 +234,44 @@ CG_TEST(memory_follows_what_has_come_and_not_what_was_announced) {
     cg_body_begin(&b, &r, 0, UINT64_C(1) << 31, NULL);
     CG_CHECK_INT(cg_body_space(&b, &space, &len), 0);
     CG_CHECK(len > 0 && b.memory.cap <= 64 * 1024);
+    cg_body_done(&b);
+}
+
+CG_TEST(who_has_sent_a_part_gets_room_for_the_rest_and_no_more) {
+    enum { TOTAL = 1000 * 1000 };
+    struct cg_body b;
+    struct cg_request r = with_length(TOTAL);
+    size_t len;
+    char *space;
+    cg_body_init(&b);
+    cg_body_begin(&b, &r, 0, TOTAL, NULL);
+    CG_CHECK_INT(cg_body_space(&b, &space, &len), 0);
+    cg_body_filled(&b, len);
+    CG_CHECK_INT(cg_body_space(&b, &space, &len), 0);
+    CG_CHECK_INT(len, b.expected);
+    CG_CHECK_INT(b.memory.cap, TOTAL);
+    cg_body_done(&b);
+}
+
+CG_TEST(a_large_body_takes_the_memory_of_one_before_it) {
+    enum { TOTAL = 1000 * 1000 };
+    struct cg_body b;
+    struct cg_request r = with_length(TOTAL);
+    struct cg_buf first = CG_BUF_INIT;
+    size_t len, used;
+    char *space;
+    CG_CHECK_INT(cg_buf_reserve(&first, TOTAL), 0);
+    const char *at = first.at;
+    cg_spare_give(&first);
+    cg_body_init(&b);
+    cg_body_begin(&b, &r, 0, TOTAL, NULL);
+    CG_CHECK_INT(cg_body_put(&b, "abc", 3, false, &used), CG_FAULT_NONE);
+    CG_CHECK_INT(cg_body_space(&b, &space, &len), 0);
+    CG_CHECK(b.memory.at == at && space == at + 3 && memcmp(at, "abc", 3) == 0);
+    CG_CHECK_INT(len, TOTAL - 3);
+    cg_body_reset(&b);
+    CG_CHECK(cg_spare_take(TOTAL, &first) && first.at == at);
+    cg_buf_done(&first);
     cg_body_done(&b);
 }
 

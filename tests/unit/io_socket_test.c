@@ -2,6 +2,7 @@
  *
  * One attempt of I/O: what counts as sent, as the end, and as gone.
  */
+#include "server/base/clock.h"
 #include "server/base/fd.h"
 #include "tests/unit/test.h"
 #include "workers/io_socket.h"
@@ -10,6 +11,10 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#endif
 
 static void make_pair(int ret_fds[2]) {
     CG_CHECK_INT(socketpair(AF_UNIX, SOCK_STREAM, 0, ret_fds), 0);
@@ -82,13 +87,13 @@ CG_TEST(iovecs_go_first_then_the_file_range) {
         struct cg_output out = {.iov = {{"ab", 2}, {"c", 1}}, .iov_n = 2, .fd = file};
         out.file_offset = 5;
         out.file_len = 4;
-        CG_CHECK_INT(cg_socket_send(fds[0], &out, use_sendfile), 3);
+        CG_CHECK_INT(cg_socket_send(fds[0], &out, use_sendfile, false), 3);
         out.iov_n = 0;
-        CG_CHECK_INT(cg_socket_send(fds[0], &out, use_sendfile), 4);
+        CG_CHECK_INT(cg_socket_send(fds[0], &out, use_sendfile, false), 4);
         CG_CHECK_INT(recv(fds[1], got, 7, MSG_WAITALL), 7);
         CG_CHECK_SLICE(cg_slice_of(got, 7), "abc5678");
         out.file_offset = 10;
-        CG_CHECK_INT(cg_socket_send(fds[0], &out, use_sendfile), -ENODATA);
+        CG_CHECK_INT(cg_socket_send(fds[0], &out, use_sendfile, false), -ENODATA);
     }
 }
 
@@ -97,7 +102,7 @@ CG_TEST(file_that_sendfile_refuses_is_copied) {
     make_pair(fds);
     make_pair(from);
     struct cg_output out = {.fd = from[0], .file_len = 4};
-    CG_CHECK_INT(cg_socket_send(fds[0], &out, true), -ESPIPE); /* the copy's pread tells */
+    CG_CHECK_INT(cg_socket_send(fds[0], &out, true, false), -ESPIPE); /* the copy's pread tells */
 }
 
 CG_TEST(full_socket_is_eagain_and_a_closed_one_no_signal) {
@@ -106,9 +111,44 @@ CG_TEST(full_socket_is_eagain_and_a_closed_one_no_signal) {
     ssize_t n;
     make_pair(fds);
     struct cg_output out = {.iov = {{block, sizeof(block)}}, .iov_n = 1, .fd = -1};
-    while ((n = cg_socket_send(fds[0], &out, true)) > 0)
+    while ((n = cg_socket_send(fds[0], &out, true, false)) > 0)
         ;
     CG_CHECK_INT(n, -EAGAIN);
     close(fds[1]);
-    CG_CHECK_INT(cg_socket_send(fds[0], &out, true), -EPIPE);
+    CG_CHECK_INT(cg_socket_send(fds[0], &out, true, false), -EPIPE);
 }
+
+#ifdef __linux__
+
+/* Not a byte of it has left. */
+static int held_bytes(int fd) {
+    int n = 0;
+    CG_CHECK_INT(ioctl(fd, SIOCOUTQNSD, &n), 0);
+    return n;
+}
+
+/* The kernel waits for 200 ms at the most, so who comes later than half of that finds nothing out.
+ */
+CG_TEST(what_may_be_held_back_waits_for_more_until_it_is_pushed) {
+    for (int may_hold = 0; may_hold < 2; may_hold++) {
+        int fds[2];
+        uint64_t begun_us = cg_clock_us();
+        make_tcp_pair(fds);
+        struct cg_output out = {.iov = {{"abc", 3}}, .iov_n = 1, .fd = -1, .more = true};
+        CG_CHECK_INT(cg_socket_send(fds[0], &out, true, may_hold), 3);
+        int held = held_bytes(fds[0]);
+        CG_CHECK(held == (may_hold ? 3 : 0) || cg_clock_us() - begun_us > 100 * 1000);
+        cg_socket_push(fds[0]);
+        CG_CHECK_INT(held_bytes(fds[0]), 0);
+    }
+}
+
+CG_TEST(what_ends_a_response_is_not_held_back) {
+    int fds[2];
+    make_tcp_pair(fds);
+    struct cg_output out = {.iov = {{"abc", 3}}, .iov_n = 1, .fd = -1};
+    CG_CHECK_INT(cg_socket_send(fds[0], &out, true, true), 3);
+    CG_CHECK_INT(held_bytes(fds[0]), 0);
+}
+
+#endif

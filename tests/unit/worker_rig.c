@@ -135,6 +135,11 @@ static void rt_wait_end(void *rt) {
     host_is_free = false;
 }
 
+static void rt_give_way(void *rt) {
+    (void)rt;
+    CG_CHECK(!host_is_free);
+}
+
 static void rt_thread_begin(void *rt) {
     (void)rt;
 }
@@ -188,6 +193,7 @@ static const struct cg_runtime runtime = {
     .reopen_logs = rt_reopen_logs,
     .wait_begin = rt_wait_begin,
     .wait_end = rt_wait_end,
+    .give_way = rt_give_way,
     .thread_begin = rt_thread_begin,
     .thread_end = rt_thread_end,
     .boot = rt_boot,

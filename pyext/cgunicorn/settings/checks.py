@@ -5,6 +5,7 @@ returns the value to use; what it refuses is a ValueError whose text is a senten
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,9 +110,28 @@ def check_statsd(address: str) -> str:
 
 
 def check_syslog(address: str) -> str:
-    if not address.startswith(("unix://", "udp://", "tcp://")):
-        raise ValueError("it must be unix://PATH, udp://HOST:PORT or tcp://HOST:PORT.")
+    parse_syslog(address)
     return address
+
+
+def parse_syslog(text: str) -> tuple[str | tuple[str, int], socket.SocketKind | None]:
+    """Where to connect to, and by which kind of socket: by any that works there, if None."""
+    scheme, _, rest = text.partition("://")
+    if scheme == "unix":
+        path, _, word = rest.partition("#")
+        kinds = {"": None, "dgram": socket.SOCK_DGRAM, "stream": socket.SOCK_STREAM}
+        if word not in kinds:
+            raise ValueError("it ends neither in #dgram nor in #stream.")
+        return path, kinds[word]
+    if scheme not in ("udp", "tcp") or not rest:
+        raise ValueError("it must be unix://PATH, udp://HOST:PORT or tcp://HOST:PORT.")
+    host, colon, port = rest.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = rest, "514"
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"it has no valid port number: {port!r}.")
+    kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
+    return (host.strip("[]").lower() or "localhost", int(port)), kind
 
 
 def check_no_tls(value: Any) -> Any:
