@@ -121,7 +121,7 @@ struct cg_async_thread {
     /* The leader's: */
     struct cg_list inbox; /* clients whose exchange goes on here */
     size_t exchanges_n;   /* that have begun here and are not over */
-    bool goes_on;         /* its last call was of one of these: a new request comes first now */
+    bool goes_on;         /* one of them has just had its turn: a new request comes first */
     bool looked;          /* a turn without waiting has found nothing to do */
     uint64_t turned_us;   /* when it last turned the loop */
     uint64_t had_us;      /* since when it has had the host, if nobody else has had it */

@@ -224,8 +224,11 @@ void cg_async_client_settle(struct cg_async *e, struct cg_async_client *c) {
     cg_async_thread_leave(c->thread);
     cg_conn_move(c->conn, &e->http);
     c->away = false;
-    if (!cg_conn_has_begun(c->conn)) {
-        c->thread->exchanges_n--;
+    struct cg_async_thread *t = c->thread;
+    bool has_begun = cg_conn_has_begun(c->conn);
+    t->goes_on = has_begun && (t->goes_on || cg_list_empty(&t->inbox));
+    if (!has_begun) {
+        t->exchanges_n--;
         c->thread = NULL;
     }
     if (!cg_worker_is_quick())

@@ -154,9 +154,9 @@ static void distribute(struct cg_async *e, const struct cg_async_thread *leader)
     }
 }
 
-/* New requests and exchanges that go on take turns: after a call that began one, those that go on
- * come first, else a worker with enough new requests would never end a slow one. NULL when there
- * are none for t. */
+/* New requests and exchanges that go on take turns: who has waited while a new one was begun comes
+ * before the next new one. Else a worker with enough of those would never end a slow one. NULL when
+ * there are none for t. */
 static struct cg_list *next_list(struct cg_async *e, struct cg_async_thread *t) {
     struct cg_list *lists[] = {&t->inbox, &e->ready};
     for (int i = 0; i < 2; i++) {

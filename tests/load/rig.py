@@ -108,19 +108,11 @@ class Rig:
         kept = ["--keep-alive", "5"] if keep_alive else []
         logs = ["--error-logfile", "disk/error.log", "--access-logfile", "disk/access.log"]
         on_disk = logs if disk else []
-        common = [
-            *WORKER_CLASSES[worker_class],
-            "-w",
-            str(workers),
-            "-c",
-            "conf.py",
-            *kept,
-            *on_disk,
-        ]
+        common = [*WORKER_CLASSES[worker_class], "-w", str(workers), "-c", "conf.py"]
         self.server = Server(
             directory,
             None,
-            [*common, *args],
+            [*common, *kept, *on_disk, *args],
             bind=(),
             spec="site_app:app",
             env={"JOURNAL": str(self.journal), "WORK_S": str(work_s)},

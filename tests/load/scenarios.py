@@ -201,6 +201,7 @@ def kill_workers(rig: Rig, *, full: bool) -> str:
             rig.kill(draw.choice(pids))
         time.sleep(0.2)
     rig.mark()
+    rig.answers(50)
     return f"kill -9 of {len(rig.killed)} workers, one each 200 ms"
 
 
