@@ -283,7 +283,7 @@ size_t cg_async_calls_want_threads(const struct cg_async *e);
 void cg_async_calls_expire(struct cg_async *e);
 /* When that is due; UINT64_MAX for never. It may find nothing to do. */
 uint64_t cg_async_calls_due_us(const struct cg_async *e);
-/* The keeper has picked up the baton: what threads have sent leaves. */
+/* The baton has been picked up: what threads have sent leaves. */
 void cg_async_calls_push(struct cg_async *e);
 /* Everything stood still for late_us: that does not count. */
 void cg_async_calls_excuse(struct cg_async *e, uint64_t late_us);

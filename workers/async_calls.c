@@ -212,8 +212,9 @@ int cg_async_thread_drain(void *io, struct cg_conn *conn) {
 }
 
 /* Holding back: while the application makes its next chunk, the kernel may wait for that with the
- * last one, as long as the keeper looks. When it finds that the chunk is not made at once, it
- * pushes. Whichever comes first, its taking the baton or our sending, the other one sees it. */
+ * last one, as long as the keeper looks. Whoever takes the baton meanwhile, the keeper when the
+ * chunk is not made at once, pushes. Whichever comes first, that or our sending, the other one sees
+ * it. */
 
 static bool is_looked_after(const struct cg_async_thread *t) {
     return t->lies != 0 && atomic_load(&t->engine->baton) == t->lies;

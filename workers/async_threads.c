@@ -43,8 +43,10 @@ static uint64_t lay_down(struct cg_async *e) {
 }
 
 static bool pick_up(struct cg_async *e, uint64_t lies) {
-    return atomic_compare_exchange_strong_explicit(&e->baton, &lies, lies + 1, memory_order_acquire,
-                                                   memory_order_relaxed);
+    if (!atomic_compare_exchange_strong(&e->baton, &lies, lies + 1))
+        return false;
+    cg_async_calls_push(e); /* whoever is calling is looked after no more */
+    return true;
 }
 
 /* Whoever has laid it down. */
@@ -428,7 +430,6 @@ void *cg_async_run_keeper(void *arg) {
         bool lies = baton % 2 == 1;
         if (lies && baton == seen && pick_up(e, baton)) {
             stop_ticking(e);
-            cg_async_calls_push(e);
             mind(e);
         }
         seen = baton;
