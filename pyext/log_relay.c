@@ -1,95 +1,59 @@
 /* SPDX-License-Identifier: MIT
  *
- * The relay of log_relay.h. Owns, for the whole process, the queue, and for each thread what is
- * parked; the callable is the module state's. The queue is bounded: lines that find it full are
- * counted and lost, as the log files would lose them. After a fork the child, which has no other
- * thread, finds it empty: the arbiter hands each line on at once.
+ * The relay of log_relay.h: the Python side of server/base/log_queue.h. Owns, for the whole
+ * process, the queue, and for each thread what is parked; the callable is the module state's.
  */
 #include "pyext/log_relay.h"
 
 #include "pyext/error.h"
 
-#include "server/base/log.h"
+#include "server/base/log_queue.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum {
     QUEUE_BYTES_MAX = 16 * 1024 * 1024,
-    EXCHANGE_BYTES = 4096, /* what an exchange is taken to hold on to, beside its line */
-    STOP_WAIT_S = 3,       /* for a handler that hangs */
+    STOP_WAIT_S = 3, /* for a handler that hangs */
 };
 
 enum kind { KIND_ERROR, KIND_ACCESS, KIND_REOPEN };
 
 static const char *const kinds[] = {"error", "access", "reopen"};
 
-struct line {
-    struct line *next;
-    enum kind kind;
-    enum cg_log_level level;
-    PyObject *exchange; /* strong, or NULL */
-    size_t len;
-    char text[];
-};
+/* The riders of its lines are strong references: of an exchange, or NULL. */
+static struct cg_log_queue queue = CG_LOG_QUEUE_INIT(QUEUE_BYTES_MAX);
 
 static struct {
     struct cg_state *state; /* borrowed; NULL: no emit yet */
     bool emitting;          /* under the GIL */
+    pthread_t emitter;      /* while emitting */
     bool wants_exchanges;   /* written before any thread exists */
-    pthread_mutex_t lock;   /* of the rest */
-    pthread_cond_t changed;
-    struct line *first, **end;
-    size_t bytes, lost_n;
-    bool pumped, stopping;
-} relay = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} relay;
 
 static _Thread_local PyObject *parked; /* strong, or NULL */
 
-static size_t weight(const struct line *line) {
-    return line->len + (line->exchange ? EXCHANGE_BYTES : 0);
+/* After a fork the child, which has no thread but the one that forked, finds nothing in the queue,
+ * and each of its lines is handed on at once. */
+
+static void fork_prepare(void) {
+    cg_log_queue_fork_prepare(&queue);
 }
 
-/* False when the line is lost. Nothing of Python is touched but what moves. */
-static bool append(struct line *line) {
-    pthread_mutex_lock(&relay.lock);
-    bool fits = line && relay.bytes + weight(line) <= QUEUE_BYTES_MAX;
-    if (fits) {
-        *(relay.first ? relay.end : &relay.first) = line;
-        relay.end = &line->next;
-        relay.bytes += weight(line);
-        pthread_cond_signal(&relay.changed);
-    } else {
-        relay.lost_n++;
-        free(line);
-    }
-    pthread_mutex_unlock(&relay.lock);
-    return fits;
+static void fork_parent(void) {
+    cg_log_queue_fork_parent(&queue);
 }
 
+static void fork_child(void) {
+    cg_log_queue_fork_child(&queue);
+    relay.emitting = relay.emitting && pthread_equal(relay.emitter, pthread_self());
+}
+
+/* Nothing of Python is touched but what moves. */
 static void put(enum kind kind, enum cg_log_level level, struct cg_slice text) {
-    struct line *line = malloc(sizeof(*line) + text.len);
     PyObject *exchange = kind == KIND_ACCESS ? parked : NULL;
-    if (line) {
-        *line = (struct line){.kind = kind, .level = level, .exchange = exchange, .len = text.len};
-        if (text.len)
-            memcpy(line->text, text.at, text.len);
-    }
-    if (append(line) && exchange)
+    if (cg_log_queue_put(&queue, kind, level, exchange, text) && exchange)
         parked = NULL;
-}
-
-/* The caller's, or NULL. */
-static struct line *take_first(void) {
-    pthread_mutex_lock(&relay.lock);
-    struct line *line = relay.first;
-    if (line) {
-        relay.first = line->next;
-        relay.bytes -= weight(line);
-    }
-    pthread_mutex_unlock(&relay.lock);
-    return line;
 }
 
 /* With the GIL */
@@ -105,10 +69,7 @@ static void call_emit(enum kind kind, enum cg_log_level level, struct cg_slice t
 }
 
 static void tell_loss(void) {
-    pthread_mutex_lock(&relay.lock);
-    size_t lost_n = relay.lost_n;
-    relay.lost_n = 0;
-    pthread_mutex_unlock(&relay.lock);
+    size_t lost_n = cg_log_queue_take_lost(&queue);
     if (lost_n == 0)
         return;
     char text[64];
@@ -123,9 +84,11 @@ static void emit_all(void) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     relay.emitting = true;
-    for (struct line *line; (line = take_first());) {
-        call_emit(line->kind, line->level, cg_slice_of(line->text, line->len), line->exchange);
-        Py_XDECREF(line->exchange);
+    relay.emitter = pthread_self();
+    for (struct cg_log_line *line; (line = cg_log_queue_take(&queue));) {
+        struct cg_slice text = cg_slice_of(line->text, line->len);
+        call_emit((enum kind)line->kind, line->level, text, line->rider);
+        Py_XDECREF(line->rider);
         free(line);
     }
     tell_loss();
@@ -133,16 +96,9 @@ static void emit_all(void) {
     PyErr_Restore(type, value, traceback);
 }
 
-static bool is_pumped(void) {
-    pthread_mutex_lock(&relay.lock);
-    bool pumped = relay.pumped;
-    pthread_mutex_unlock(&relay.lock);
-    return pumped;
-}
-
 static void put_and_emit(enum kind kind, enum cg_log_level level, struct cg_slice text) {
     put(kind, level, text);
-    if (!is_pumped() && PyGILState_Check())
+    if (!cg_log_queue_is_pumped(&queue) && PyGILState_Check())
         emit_all();
 }
 
@@ -160,6 +116,8 @@ PyObject *cg_log_relay_divert(struct cg_state *state, PyObject *args) {
     PyObject *emit;
     if (!PyArg_ParseTuple(args, "ppiOp:log_divert", &errors, &access, &level, &emit, &exchanges))
         return NULL;
+    if (!relay.state && pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+        return PyErr_NoMemory();
     relay.state = state;
     relay.wants_exchanges = access && exchanges;
     Py_XSETREF(state->log_emit, cg_py_ref(emit));
@@ -182,43 +140,21 @@ void cg_log_relay_park(PyObject *exchange) {
 }
 
 PyObject *cg_log_relay_pump(struct cg_state *state) {
-    bool stopping = false;
-    pthread_mutex_lock(&relay.lock);
-    relay.pumped = true;
-    pthread_mutex_unlock(&relay.lock);
-    while (!stopping) {
+    bool more;
+    cg_log_queue_pump_begin(&queue);
+    do {
         Py_BEGIN_ALLOW_THREADS;
-        pthread_mutex_lock(&relay.lock);
-        while (!relay.first && !relay.stopping)
-            pthread_cond_wait(&relay.changed, &relay.lock);
-        stopping = relay.stopping;
-        pthread_mutex_unlock(&relay.lock);
+        more = cg_log_queue_pump_wait(&queue);
         Py_END_ALLOW_THREADS;
         emit_all();
-    }
-    pthread_mutex_lock(&relay.lock);
-    relay.pumped = false;
-    pthread_cond_broadcast(&relay.changed);
-    pthread_mutex_unlock(&relay.lock);
+    } while (more);
+    cg_log_queue_pump_end(&queue);
     Py_RETURN_NONE;
-}
-
-static void wait_for_pump(void) {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += STOP_WAIT_S;
-    pthread_mutex_lock(&relay.lock);
-    relay.stopping = true;
-    pthread_cond_broadcast(&relay.changed);
-    while (relay.pumped && pthread_cond_timedwait(&relay.changed, &relay.lock, &until) == 0)
-        continue;
-    relay.pumped = false;
-    pthread_mutex_unlock(&relay.lock);
 }
 
 void cg_log_relay_stop(void) {
     Py_BEGIN_ALLOW_THREADS;
-    wait_for_pump();
+    cg_log_queue_stop(&queue, STOP_WAIT_S);
     Py_END_ALLOW_THREADS;
     emit_all();
 }

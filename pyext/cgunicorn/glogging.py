@@ -26,6 +26,7 @@ from cgunicorn import _cgunicorn
 from cgunicorn.config import Config
 from cgunicorn.errors import ConfigError
 from cgunicorn.imports import NoSuchModuleError, entry_point, import_module
+from cgunicorn.log_config import CONFIG_DEFAULTS as CONFIG_DEFAULTS  # users look for it here
 from cgunicorn.log_config import configure_logging, configures_logging
 from cgunicorn.syslog import logs_to_syslog, syslog_handler
 
@@ -343,7 +344,7 @@ _ENTRY_POINTS = "gunicorn.loggers"
 
 def make_logger(config: Config) -> Any:
     """The logger of a process that serves, of the class that the settings name. ConfigError."""
-    logger_class = _find_class(config)
+    logger_class = config.logger_class
     try:
         return logger_class(config)
     except ConfigError:
@@ -354,11 +355,13 @@ def make_logger(config: Config) -> Any:
 
 def is_ordinary(config: Config) -> bool:
     """Whether make_logger() gives Python's logging nothing to do that could fail."""
-    return config.logger_class in _BUILT_IN and not configures_logging(config) and not config.syslog
+    is_ours = config.value_of("logger_class") in _BUILT_IN
+    return is_ours and not configures_logging(config) and not config.syslog
 
 
-def _find_class(config: Config) -> Any:
-    setting = config.logger_class
+def find_class(config: Config) -> Any:
+    """What the setting logger_class names. ConfigError."""
+    setting = config.value_of("logger_class")
     if isinstance(setting, type):
         return setting
     if setting in _BUILT_IN:

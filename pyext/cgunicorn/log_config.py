@@ -90,8 +90,12 @@ def _apply_file(cfg: Config) -> None:
     from logging.config import fileConfig
 
     path = cfg.logconfig
-    if not Path(path).is_file():
+    try:
+        Path(path).open("rb").close()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         cfg.refuse("logconfig", f"log config '{path}' not found.")
+    except OSError as error:
+        cfg.refuse("logconfig", f"it can't be read: {error.strerror}.")
     defaults = {"__file__": path, "here": str(Path(path).parent)}
     try:
         fileConfig(path, defaults, disable_existing_loggers=False)

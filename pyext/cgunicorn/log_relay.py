@@ -8,8 +8,9 @@ lines on to here (pyext/log_relay.h)."""
 from __future__ import annotations
 
 import logging
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -20,6 +21,12 @@ from cgunicorn.glogging import Logger, SinkHandler
 _LEVEL_METHODS = ("critical", "error", "warning", "info", "debug")
 _ACCESS_PARTS = ("access", "atoms", "now", "_get_user", "access_log_enabled")
 
+#: Longer than a handler takes that works, in seconds.
+_FORK_WAIT_S = 1.0
+
+#: Atoms that records have in any case.
+_ABSENT = dict.fromkeys(("h", "l", "u", "f", "a"), "-")
+
 #: Names of the environ that are no fields of the request.
 _PLAIN_KEYS = {
     "{request_method}e": "REQUEST_METHOD",
@@ -29,6 +36,36 @@ _PLAIN_KEYS = {
     "{server_protocol}e": "SERVER_PROTOCOL",
     "{remote_addr}e": "REMOTE_ADDR",
 }
+
+
+class _Turn:
+    """Held by whoever hands a line on. An application that forks waits for it: of a handler's file
+    the child would find the lock taken, by a thread that it does not have."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._forks = threading.local()
+        os.register_at_fork(
+            before=self._begin_fork,
+            after_in_parent=self._end_fork,
+            after_in_child=self._begin_child,
+        )
+
+    def _begin_fork(self) -> None:
+        self._forks.waited = self.lock.acquire(timeout=_FORK_WAIT_S)
+
+    def _end_fork(self) -> None:
+        if self._forks.waited:
+            self.lock.release()
+
+    def _begin_child(self) -> None:
+        if self._forks.waited:
+            self.lock.release()
+        else:
+            self.lock = threading.RLock()
+
+
+_turn = _Turn()
 
 
 class LoggedResponse:
@@ -66,11 +103,15 @@ def _fields(atoms: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
 
 def _environ(atoms: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an environ that follows from the request."""
-    environ = {name: atoms.get(atom, "") for atom, name in _PLAIN_KEYS.items()}
+    plain = {name: atoms.get(atom, "") for atom, name in _PLAIN_KEYS.items()}
+    return {**plain, **dict(_variables(atoms))}
+
+
+def _variables(atoms: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Those of the environ that are fields of the request."""
     for name, value in _fields(atoms, "i"):
         key = name.upper().replace("-", "_")
-        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = value
-    return environ
+        yield key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}", value
 
 
 class Relay:
@@ -88,7 +129,7 @@ class Relay:
         logger = self._logger
         errors = not (self._own_levels and is_plain(logger.error_log))
         plain_access = self._own_access and is_plain(logger.access_log)
-        access = logger.access_log_enabled and not plain_access
+        access = getattr(logger, "access_log_enabled", True) and not plain_access
         level = logger.error_log.getEffectiveLevel() if self._own_levels else self._level
         exchanges = not self._own_access
         _cgunicorn.log_divert(errors, bool(access), level, self._emit, exchanges)
@@ -99,6 +140,10 @@ class Relay:
         threading.Thread(target=_cgunicorn.log_pump, name="cgunicorn-log", daemon=True).start()
 
     def _emit(self, kind: str, level: int, text: bytes, exchange: Exchange | None) -> None:
+        with _turn.lock:
+            self._hand_on(kind, level, text, exchange)
+
+    def _hand_on(self, kind: str, level: int, text: bytes, exchange: Exchange | None) -> None:
         if kind == "access":
             import json
 
@@ -120,9 +165,8 @@ class Relay:
         line = atoms.pop("line", None)
         atoms.update(s=str(atoms["s"]), b=str(atoms["b"]))
         if self._own_access:
-            environ = _environ(atoms)
-            atoms.update((f"{{{name.lower()}}}e", value) for name, value in environ.items())
-            self._logger.log_access(atoms, line)
+            received = {f"{{{name.lower()}}}e": value for name, value in _variables(atoms)}
+            self._logger.log_access({**_ABSENT, **received, **atoms}, line)
             return
         # Without a queue time the line is none of the application's, whatever was parked.
         called = exchange if "{queue_time}x" in atoms else None

@@ -7,7 +7,8 @@
  * Error lines take no lock, so they can be written from any thread and in a child forked from a
  * threaded process: the stamp is cached per thread, a descriptor keeps its number for ever once it
  * has one, and O_APPEND keeps the lines of all processes apart. Access lines share one buffer under
- * a mutex.
+ * a mutex that is never held over a write. Who writes them has the turn, which is waited for, as a
+ * full pipe is, without the host. A child of this process finds no lines and no turn taken.
  *
  * Whatever cannot be written (no space, a reader that is gone, a full non-blocking pipe) is
  * dropped: logging never fails a request. SIGPIPE must be ignored by the process.
@@ -22,6 +23,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,23 +41,28 @@ enum {
 
 /* A log file, or one of the standard streams. */
 struct target {
-    int fd;     /* -1 = none */
-    char *path; /* owned, absolute or "-"; NULL = none */
+    int fd;                  /* -1 = none */
+    char *path;              /* owned, absolute or "-"; NULL = none */
+    _Atomic bool has_reader; /* no regular file: to write into it may take until somebody reads */
 };
 
-static struct target error_log = {STDERR_FILENO, NULL};
-static struct target access_log = {-1, NULL};
+static struct target error_log = {STDERR_FILENO, NULL, true};
+static struct target access_log = {-1, NULL, false};
 static enum cg_log_level lowest = CG_LOG_INFO;
 static struct cg_log_taker taker;
+static struct cg_log_host host;
 static bool captures_output;
 static bool has_owner;
 static uid_t owner_uid;
 static gid_t owner_gid;
 
-static pthread_mutex_t access_lock = PTHREAD_MUTEX_INITIALIZER; /* access_log and what follows */
+static pthread_mutex_t access_lock = PTHREAD_MUTEX_INITIALIZER; /* of the next two */
 static char access_bytes[ACCESS_BYTES];
 static size_t access_len;
-static pid_t access_pid; /* who put the bytes there */
+
+static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER; /* of the rest; before access_lock */
+static char leaving_bytes[ACCESS_BYTES];
+static size_t leaving_at, leaving_len;
 
 static const struct {
     const char *name; /* of the setting */
@@ -139,9 +147,14 @@ static void target_done(struct target *t) {
     t->path = NULL;
 }
 
+static void look_at(struct target *t) {
+    struct stat file;
+    t->has_reader = fstat(t->fd, &file) < 0 || !S_ISREG(file.st_mode);
+}
+
 /* path NULL gives an empty target. 0 or -errno. */
 static int target_init(struct target *t, const char *path, int stream) {
-    *t = (struct target){-1, NULL};
+    *t = (struct target){-1, NULL, false};
     if (!path)
         return 0;
     if (!path[0])
@@ -150,7 +163,10 @@ static int target_init(struct target *t, const char *path, int stream) {
     if (!t->path)
         return -ENOMEM;
     t->fd = open_path(t->path, stream);
-    return t->fd < 0 ? t->fd : 0;
+    if (t->fd < 0)
+        return t->fd;
+    look_at(t);
+    return 0;
 }
 
 /* Takes `from` over into `to`, which keeps its descriptor's number if it had one of its own. */
@@ -164,7 +180,9 @@ static void target_take(struct target *to, struct target *from) {
         close(to->fd);
     }
     free(to->path);
-    *to = *from;
+    to->fd = from->fd;
+    to->path = from->path;
+    to->has_reader = from->has_reader;
 }
 
 static int target_reopen(struct target *t, int stream) {
@@ -175,27 +193,148 @@ static int target_reopen(struct target *t, int stream) {
         return fd;
     int rc = cg_fd_replace(t->fd, fd);
     close(fd);
+    look_at(t);
     return rc;
 }
 
-/* With the lock. What a parent process had in the buffer at fork is the parent's to write. */
-static void disown_inherited(void) {
-    pid_t pid = getpid();
-    if (access_pid != pid)
-        access_len = 0;
-    access_pid = pid;
+/* Waiting for a reader */
+
+static bool is_ready(const struct target *t) {
+    struct pollfd p = {.fd = t->fd, .events = POLLOUT};
+    return !t->has_reader || poll(&p, 1, 0) == 1;
 }
 
-/* With the lock. What cannot be written stays, so that no line is torn by a full pipe. */
-static void flush_locked(void) {
-    if (access_len == 0)
-        return;
-    disown_inherited();
-    struct iovec all = {access_bytes, access_len};
-    size_t put = write_pieces(access_log.fd, &all, 1);
-    access_len -= put;
-    if (put > 0 && access_len > 0)
-        memmove(access_bytes, access_bytes + put, access_len);
+/* Gives the host away, unless *away says that it is. */
+static void give_host(bool *away) {
+    if (!*away && host.give)
+        *away = host.give();
+}
+
+static void take_host(bool away) {
+    if (away)
+        host.take();
+}
+
+/* Before so many bytes are written, which may take until somebody has read. */
+static void prepare_to_wait(const struct target *t, size_t len, bool *away) {
+    if (t->has_reader && (len > PIPE_BUF || !is_ready(t)))
+        give_host(away);
+}
+
+static void write_error(struct iovec *iov, int n) {
+    bool away = false;
+    size_t len = 0;
+    for (int i = 0; i < n; i++)
+        len += iov[i].iov_len;
+    prepare_to_wait(&error_log, len, &away);
+    write_pieces(error_log.fd, iov, n);
+    take_host(away);
+}
+
+/* Access lines on their way out */
+
+static bool take_turn(bool may_wait, bool *away) {
+    if (pthread_mutex_trylock(&turn) == 0)
+        return true;
+    if (!may_wait)
+        return false;
+    give_host(away);
+    pthread_mutex_lock(&turn);
+    return true;
+}
+
+/* The host last: it may be long in coming, and nobody is to wait for that. */
+static void end_turn(bool away) {
+    pthread_mutex_unlock(&turn);
+    take_host(away);
+}
+
+/* In one's turn. False when nothing is to be written. */
+static bool take_lines(void) {
+    if (leaving_len > 0)
+        return true;
+    pthread_mutex_lock(&access_lock);
+    memcpy(leaving_bytes, access_bytes, access_len);
+    leaving_at = 0;
+    leaving_len = access_len;
+    access_len = 0;
+    pthread_mutex_unlock(&access_lock);
+    return leaving_len > 0;
+}
+
+/* Whole lines, and of a pipe no more than it keeps whole, unless one alone is longer. */
+static size_t piece_len(void) {
+    const char *at = leaving_bytes + leaving_at;
+    if (!access_log.has_reader || leaving_len <= PIPE_BUF)
+        return leaving_len;
+    for (size_t len = PIPE_BUF; len > 0; len--)
+        if (at[len - 1] == '\n')
+            return len;
+    const char *end = memchr(at, '\n', leaving_len);
+    return end ? (size_t)(end - at) + 1 : leaving_len;
+}
+
+/* In one's turn. What cannot be written stays. False when a reader is to be waited for, which
+ * may_wait forbids. */
+static bool write_lines(bool may_wait, bool *away) {
+    for (int i = 0; i < 2 && take_lines(); i++) {
+        while (leaving_len > 0) {
+            size_t len = piece_len();
+            if (may_wait)
+                prepare_to_wait(&access_log, len, away);
+            else if (!is_ready(&access_log))
+                return false;
+            size_t put =
+                write_pieces(access_log.fd, &(struct iovec){leaving_bytes + leaving_at, len}, 1);
+            leaving_at += put;
+            leaving_len -= put;
+            if (put < len)
+                return true;
+        }
+    }
+    return true;
+}
+
+static bool flush(bool may_wait) {
+    bool away = false;
+    if (!take_turn(may_wait, &away))
+        return false;
+    bool done = write_lines(may_wait, &away);
+    end_turn(away);
+    return done;
+}
+
+/* Past the buffer, behind what is in it; lost if that cannot be written. */
+static void write_access(struct iovec *iov, int n, size_t len) {
+    bool away = false;
+    take_turn(true, &away);
+    write_lines(true, &away);
+    if (leaving_len == 0) {
+        prepare_to_wait(&access_log, len, &away);
+        write_pieces(access_log.fd, iov, n);
+    }
+    end_turn(away);
+}
+
+/* Fork. What a process has in its buffers is its own to write, and a thread of it that writes is
+ * none of its child's. */
+
+static void before_fork(void) {
+    pthread_mutex_lock(&access_lock);
+}
+
+static void after_fork_in_parent(void) {
+    pthread_mutex_unlock(&access_lock);
+}
+
+static void after_fork_in_child(void) {
+    access_len = leaving_len = 0;
+    pthread_mutex_unlock(&access_lock);
+    pthread_mutex_init(&turn, NULL);
+}
+
+static void follow_forks(void) {
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 int cg_log_open(const char *error_path, const char *access_path, const char *level,
@@ -216,11 +355,11 @@ int cg_log_open(const char *error_path, const char *access_path, const char *lev
         target_done(&access_new);
         return rc;
     }
-    pthread_mutex_lock(&access_lock);
-    flush_locked();
-    access_len = 0;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, follow_forks);
+    flush(true);
+    access_len = leaving_len = 0;
     target_take(&access_log, &access_new);
-    pthread_mutex_unlock(&access_lock);
     target_take(&error_log, &error_new);
     lowest = level_of(level);
     return 0;
@@ -245,6 +384,10 @@ int cg_log_own(uid_t uid, gid_t gid) {
     return error_rc < 0 ? error_rc : access_rc;
 }
 
+void cg_log_set_host(const struct cg_log_host *new_host) {
+    host = *new_host;
+}
+
 void cg_log_divert(const struct cg_log_taker *to) {
     taker = to ? *to : (struct cg_log_taker){.take = NULL};
 }
@@ -253,10 +396,8 @@ int cg_log_reopen(void) {
     int error_rc = target_reopen(&error_log, STDERR_FILENO);
     if (error_rc == 0 && captures_output)
         error_rc = capture_output();
-    pthread_mutex_lock(&access_lock);
-    flush_locked();
+    flush(false);
     int access_rc = target_reopen(&access_log, STDOUT_FILENO);
-    pthread_mutex_unlock(&access_lock);
     return error_rc < 0 ? error_rc : access_rc;
 }
 
@@ -340,7 +481,7 @@ void cg_log(enum cg_log_level level, const char *format, ...) {
         return;
     }
     line[len++] = '\n';
-    write_pieces(error_log.fd, &(struct iovec){line, len}, 1);
+    write_error(&(struct iovec){line, len}, 1);
 }
 
 void cg_log_text(enum cg_log_level level, struct cg_slice text) {
@@ -358,7 +499,21 @@ void cg_log_text(enum cg_log_level level, struct cg_slice text) {
         {(char *)text.at, text.len},
         {"\n", ended ? 0 : 1},
     };
-    write_pieces(error_log.fd, iov, 3);
+    write_error(iov, 3);
+}
+
+/* False when there is no room. */
+static bool append(struct cg_slice line) {
+    pthread_mutex_lock(&access_lock);
+    bool fits = line.len < ACCESS_BYTES - access_len;
+    if (fits) {
+        if (line.len > 0)
+            memcpy(access_bytes + access_len, line.at, line.len);
+        access_len += line.len;
+        access_bytes[access_len++] = '\n';
+    }
+    pthread_mutex_unlock(&access_lock);
+    return fits;
 }
 
 void cg_log_access(struct cg_slice line) {
@@ -366,39 +521,25 @@ void cg_log_access(struct cg_slice line) {
         taker.take(taker.ctx, CG_LOG_FILE_ACCESS, CG_LOG_INFO, line);
         return;
     }
-    pthread_mutex_lock(&access_lock);
-    if (access_log.path) {
-        disown_inherited();
-        if (line.len >= ACCESS_BYTES - access_len)
-            flush_locked();
-        if (line.len < ACCESS_BYTES - access_len) {
-            if (line.len > 0)
-                memcpy(access_bytes + access_len, line.at, line.len);
-            access_len += line.len;
-            access_bytes[access_len++] = '\n';
-        } else if (access_len == 0) { /* longer than the whole buffer */
-            struct iovec iov[] = {{(char *)line.at, line.len}, {"\n", 1}};
-            write_pieces(access_log.fd, iov, 2);
-        }
-    }
-    pthread_mutex_unlock(&access_lock);
+    if (!access_log.path || append(line))
+        return;
+    flush(true);
+    if (!append(line) && line.len >= ACCESS_BYTES)
+        write_access((struct iovec[]){{(char *)line.at, line.len}, {"\n", 1}}, 2, line.len + 1);
 }
 
 void cg_log_write(enum cg_log_file file, struct cg_slice lines) {
     struct iovec all = {(char *)lines.at, lines.len};
-    if (file == CG_LOG_FILE_ERROR) {
-        write_pieces(error_log.fd, &all, 1);
-        return;
-    }
-    pthread_mutex_lock(&access_lock);
-    flush_locked();
-    if (access_log.path)
-        write_pieces(access_log.fd, &all, 1);
-    pthread_mutex_unlock(&access_lock);
+    if (file == CG_LOG_FILE_ERROR)
+        write_error(&all, 1);
+    else if (access_log.path)
+        write_access(&all, 1, lines.len);
 }
 
 void cg_log_flush(void) {
-    pthread_mutex_lock(&access_lock);
-    flush_locked();
-    pthread_mutex_unlock(&access_lock);
+    flush(true);
+}
+
+bool cg_log_try_flush(void) {
+    return flush(false);
 }

@@ -48,6 +48,16 @@ struct cg_log_taker {
  * logs. */
 void cg_log_divert(const struct cg_log_taker *taker);
 
+/* Around a write that waits for a reader, as of a full pipe: `give` lets others have what the
+ * calling thread has of the host and says whether that was anything, `take` takes it back. Both
+ * from any thread. Set before any other thread logs. */
+struct cg_log_host {
+    bool (*give)(void);
+    void (*take)(void);
+};
+
+void cg_log_set_host(const struct cg_log_host *host);
+
 /* Opens the same paths anew (USR1, after logrotate). 0 or the first -errno; what cannot be opened
  * stays as it was. */
 int cg_log_reopen(void);
@@ -79,12 +89,16 @@ __attribute__((format(printf, 2, 3))) void cg_log(enum cg_log_level level, const
 /* A message that may span lines (a traceback); it is written unchanged behind the stamp. */
 void cg_log_text(enum cg_log_level level, struct cg_slice text);
 
-/* One access line, without its newline. The caller has escaped what a client controls. */
+/* One access line, without its newline. The caller has escaped what a client controls. Waits for a
+ * reader when the buffer is full. */
 void cg_log_access(struct cg_slice line);
 
-/* Writes what is buffered. What the log does not take now stays for the next flush; when the buffer
- * is full, new lines are dropped. Lines that a parent process buffered are never written by its
- * child. */
+/* Writes what is buffered. What the log refuses stays for the next flush; when the buffer is full,
+ * new lines are dropped. Lines that a parent process buffered are never written by its child. */
 void cg_log_flush(void);
+
+/* The same without waiting for a reader: false when lines are left that one has to be waited for.
+ */
+bool cg_log_try_flush(void);
 
 #endif
