@@ -5,6 +5,8 @@
  */
 #include "server/base/fd.h"
 
+#include "server/base/copy.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,8 +33,10 @@ int cg_fd_set_cloexec(int fd, bool on) {
 
 void cg_fd_close(int *fd) {
     /* Not retried on EINTR: the descriptor is gone by then, and its number may be another's. */
-    if (*fd >= 0)
+    if (*fd >= 0) {
+        cg_copy_allow(*fd);
         close(*fd);
+    }
     *fd = -1;
 }
 
@@ -78,8 +82,10 @@ int cg_fd_wake_pipe(int ret_fds[2]) {
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0)
         return -errno;
 #endif
-    ret_fds[0] = fds[0];
-    ret_fds[1] = fds[1];
+    for (int i = 0; i < 2; i++) {
+        cg_copy_deny(fds[i]);
+        ret_fds[i] = fds[i];
+    }
     return 0;
 }
 

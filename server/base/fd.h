@@ -21,7 +21,8 @@ int cg_fd_replace(int fd, int by);
 /* Writes everything to a blocking descriptor. */
 int cg_fd_write_all(int fd, const void *data, size_t len);
 
-/* Both ends non-blocking and close-on-exec: to wake a poll loop from a signal handler. */
+/* Both ends non-blocking, close-on-exec and denied to copies (copy.h): to wake a poll loop from a
+ * signal handler. */
 int cg_fd_wake_pipe(int ret_fds[2]);
 
 /* Reads a wake pipe empty. */
