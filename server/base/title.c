@@ -75,10 +75,10 @@ static void find_place(void) {
 }
 
 void cg_title_set(const char *title) {
-    if (!searched)
-        find_place();
     prctl(PR_SET_NAME, COMMAND_NAME);
-    if (!place)
+    if (title && !searched)
+        find_place();
+    if (!title || !place)
         return;
     size_t len = strlen(title);
     if (len > place_len - 1)
