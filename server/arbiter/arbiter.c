@@ -70,6 +70,7 @@ static void notify_stop(struct arbiter *a) {
     }
     cg_notify_main_pid(&a->notify, a->upgrade.new_master);
     a->notify.silent = true;
+    a->notify.ping_every_us = 0;
 }
 
 static void stop(struct arbiter *a, enum stop how) {
@@ -91,7 +92,9 @@ static void stop_quickly(struct arbiter *a) {
  * once; a HUP is remembered. */
 
 static void on_chld(struct arbiter *a) {
-    /* It has woken the loop, which reaps every turn: the kernel merges CHLD signals. */
+    /* It has woken the loop, which reaps every turn: the kernel merges CHLD signals. Whoever else
+     * waits for children in this process may have been faster. */
+    a->pool.doubts = true;
 }
 
 static void on_usr1(struct arbiter *a) {
@@ -207,6 +210,8 @@ static void sleep_until(struct arbiter *a, uint64_t due_us, int other_fd) {
     runtime->wait_begin(a->pool.rt);
     poll(wakers, 2, wait_ms);
     runtime->wait_end(a->pool.rt);
+    if (runtime->poll(a->pool.rt) && a->pool.told_to_end == CG_MOMENT_GO_ON)
+        a->pool.told_to_end = CG_EXIT_OK;
     cg_fd_drain(wakers[0].fd);
 }
 
@@ -296,8 +301,21 @@ static void lose_stranger(struct arbiter *a, const struct cg_loss *loss) {
         want_workers(a, a->pool.current, cg_pool_bound(a->pool.current->settings->workers));
 }
 
+/* A new master that somebody else has reaped. */
+static void look_for_new_master(struct arbiter *a) {
+    struct cg_loss loss = {
+        .pid = a->upgrade.new_master, .is_stranger = true, .status = CG_DEATH_STATUS_LOST};
+    if (!loss.pid)
+        return;
+    pid_t pid = waitpid(loss.pid, &loss.status, WNOHANG);
+    if (pid > 0 || (pid < 0 && errno == ECHILD))
+        lose_stranger(a, &loss);
+}
+
 static void reap(struct arbiter *a, uint64_t now_us) {
     struct cg_loss loss;
+    if (a->pool.doubts)
+        look_for_new_master(a);
     while (cg_pool_reap(&a->pool, now_us, &loss)) {
         if (loss.is_stranger) {
             lose_stranger(a, &loss);
@@ -410,7 +428,7 @@ static void turn_notify(struct arbiter *a, uint64_t now_us) {
 static uint64_t next_us(struct arbiter *a, uint64_t now_us) {
     uint64_t due_us = cg_pool_next_us(&a->pool, now_us);
     uint64_t notify_us = cg_notify_next_us(&a->notify);
-    if (a->stop == STOP_NO && notify_us < due_us)
+    if (notify_us < due_us)
         due_us = notify_us;
     bool asks_for_parent = a->upgrade.old_master && a->pool.old_master_fd < 0;
     if (asks_for_parent && due_us > now_us + CG_POOL_LOOK_US)
@@ -440,6 +458,7 @@ static bool serve(struct arbiter *a, int *ret_exit_code) {
             turn_notify(a, now_us);
         else if (cg_list_empty(&a->pool.procs))
             return false;
+        cg_notify_push(&a->notify, now_us);
         uint64_t due_us = next_us(a, now_us);
         sleep_until(a, due_us, a->pool.old_master_fd);
         excuse_if_late(a, due_us);
@@ -481,6 +500,7 @@ struct cg_arbiter_result cg_arbiter_run(const struct cg_settings *settings,
             result.exit_code = a.exit_code;
             log_end(&a);
         }
+        cg_notify_done(&a.notify);
         cg_signals_restore();
     }
     cg_pool_done(&a.pool);

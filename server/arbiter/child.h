@@ -19,6 +19,8 @@ struct cg_child {
     int age;        /* 1, 2, 3 ...: never used again */
     int parent_fd;  /* readable (end of file) when the arbiter is gone */
     int arbiter_fd; /* write one byte to make the arbiter look at the slots */
+    int poll_fd;    /* the worker's own, from before boot: a byte written here, by a signal handler
+                       too, has the worker call the runtime's poll() in the main thread */
     void *ctx;      /* the one given to cg_arbiter_run() */
 };
 

@@ -117,6 +117,8 @@ static enum cg_death blame_kill(struct cg_oom *o, uint64_t now_us) {
 
 enum cg_death cg_death_of(int status, struct cg_orders orders, struct cg_oom *oom,
                           uint64_t now_us) {
+    if (status == CG_DEATH_STATUS_LOST)
+        return CG_DEATH_LOST;
     int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     if (orders.timeout)
         return CG_DEATH_TIMED_OUT;
@@ -156,10 +158,10 @@ static void name_signal(int number, char *ret_text, size_t len) {
 void cg_death_log(enum cg_death death, int status, pid_t pid, const struct cg_slot *slot,
                   uint64_t now_us) {
     const struct row *row = &rows[death];
-    char what[WHAT_MAX], doing[CG_DOING_MAX];
+    char what[WHAT_MAX] = "", doing[CG_DOING_MAX];
     if (WIFSIGNALED(status))
         name_signal(WTERMSIG(status), what, sizeof(what));
-    else
+    else if (WIFEXITED(status))
         snprintf(what, sizeof(what), death == CG_DEATH_TIMED_OUT ? "exit code %d" : "%d",
                  WEXITSTATUS(status));
     bool in_request = atomic_load(&slot->request_us) != 0;

@@ -17,6 +17,10 @@ enum cg_death {
 #undef CG_DEATH
 };
 
+/* In place of a wait status: somebody else in this process has taken it. It is neither an exit nor
+ * a signal. */
+enum { CG_DEATH_STATUS_LOST = -1 };
+
 /* What the arbiter had done to the worker before it ended. */
 struct cg_orders {
     bool leave;   /* TERM */

@@ -11,8 +11,10 @@ static const struct cg_settings *settings_of(const struct cg_pool *p) {
 }
 
 /* The exit code that the host asks for, or CG_MOMENT_GO_ON. */
-static int ask(const struct cg_pool *p, struct cg_moment m) {
-    return p->runtime->moment(p->rt, &m);
+static int ask(struct cg_pool *p, struct cg_moment m) {
+    int code = p->runtime->moment(p->rt, &m);
+    cg_pool_distrust(p);
+    return code;
 }
 
 static bool tell(struct cg_pool *p, struct cg_moment m) {

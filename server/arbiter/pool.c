@@ -214,6 +214,20 @@ bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g) {
     return cg_pool_count_ready(p, g) >= g->wanted_n;
 }
 
+bool cg_pool_hangs(const struct cg_pool *p, uint64_t now_us) {
+    uint64_t usual_us = CG_POOL_HANG_US / 2, longest_us = 0;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
+        const struct cg_proc *proc = proc_of(at);
+        bool ready = proc->ready_us != 0;
+        uint64_t boot_us = (ready ? proc->ready_us : now_us) - proc->forked_us;
+        if (proc->generation == p->current && ready && boot_us > usual_us)
+            usual_us = boot_us;
+        if (proc->generation == p->pending && !ready && boot_us > longest_us)
+            longest_us = boot_us;
+    }
+    return longest_us > 2 * usual_us;
+}
+
 uint64_t cg_pool_count_requests(const struct cg_pool *p) {
     uint64_t requests_n = p->buried_requests_n;
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next)
@@ -249,6 +263,7 @@ static void tell_lost(const struct cg_pool *p, const struct cg_proc *proc, enum 
 static struct cg_loss bury(struct cg_pool *p, struct cg_proc *proc, int status, uint64_t now_us) {
     p->served |= cg_proc_note_ready(proc, now_us);
     cg_proc_note_timeout(proc, now_us);
+    cg_proc_note_death(proc);
     enum cg_death death = cg_death_of(status, proc->orders, &p->oom, now_us);
     cg_death_log(death, status, proc->pid, proc->slot, now_us);
     tell_lost(p, proc, death, now_us);
@@ -279,11 +294,39 @@ static struct cg_proc *find_pid(const struct cg_pool *p, pid_t pid) {
     return NULL;
 }
 
+void cg_pool_distrust(struct cg_pool *p) {
+    char names[CG_SIGNALS_NAMES_MAX];
+    p->doubts = true;
+    if (!cg_signals_retake(names) || strcmp(names, p->retaken) == 0)
+        return;
+    strcpy(p->retaken, names);
+    cg_log(CG_LOG_WARNING,
+           "A hook, the configuration or the application has changed what the master does on"
+           " %s: changed back.",
+           names);
+}
+
+/* Asks for each worker: who is no child any more has been reaped by others. */
+static bool find_lost(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss) {
+    if (!p->doubts)
+        return false;
+    for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {
+        int status = CG_DEATH_STATUS_LOST;
+        pid_t pid = waitpid(proc_of(at)->pid, &status, WNOHANG);
+        if (pid == 0 || (pid < 0 && errno != ECHILD))
+            continue;
+        *ret_loss = bury(p, proc_of(at), status, now_us);
+        return true;
+    }
+    p->doubts = false;
+    return false;
+}
+
 bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss) {
     int status;
     pid_t pid = waitpid(-1, &status, WNOHANG);
     if (pid <= 0)
-        return false;
+        return find_lost(p, now_us, ret_loss);
     struct cg_proc *proc = find_pid(p, pid);
     if (proc)
         *ret_loss = bury(p, proc, status, now_us);
@@ -347,6 +390,7 @@ static int split(struct cg_pool *p, struct cg_proc *proc, int *ret_exit_code) {
         *ret_exit_code = live(p, g, proc->slot);
         return 0;
     }
+    cg_pool_distrust(p);
     if (proc->pid < 0) {
         cg_list_remove(&proc->node);
         return proc->pid;
@@ -426,6 +470,8 @@ static uint64_t doze_until_us(const struct cg_proc *proc, uint64_t now_us) {
 
 uint64_t cg_pool_next_us(struct cg_pool *p, uint64_t now_us) {
     note_work(p, now_us);
+    if (p->doubts)
+        return now_us;
     bool dozes = now_us - p->work_us >= CG_POOL_LOOK_US;
     uint64_t next_us = dozes ? UINT64_MAX : now_us + CG_POOL_LOOK_US;
     for (struct cg_list *at = p->procs.next; at != &p->procs; at = at->next) {

@@ -20,12 +20,14 @@
 
 #include "server/arbiter/child.h"
 #include "server/arbiter/proc.h"
+#include "server/arbiter/signals.h"
 #include "server/arbiter/throttle.h"
 
 enum {
     CG_POOL_WORKERS_MAX = 4096,
     CG_POOL_SLOTS_N = 8192,    /* two generations at a reload; untouched pages cost nothing */
     CG_POOL_LOOK_US = 1000000, /* the longest time between two looks while there is work, */
+    CG_POOL_HANG_US = 5000000, /* no boot that took less is said to hang */
     CG_POOL_DOZE_MARGIN_US = 2000000, /* and from so long before one may be found dead */
 };
 
@@ -60,7 +62,9 @@ struct cg_pool {
     uint64_t buried_requests_n; /* of workers that have gone */
     bool served;                /* a worker has been ready, some time */
     int told_to_end;            /* the exit code that the host has asked for, or CG_MOMENT_GO_ON */
-    bool pending_refused;       /* the host has refused to fork for the pending generation */
+    char retaken[CG_SIGNALS_NAMES_MAX]; /* what the log said last of signals taken back */
+    bool doubts;                        /* somebody else may have reaped our children, see below */
+    bool pending_refused; /* the host has refused to fork for the pending generation */
     struct cg_throttle throttle;
     struct cg_oom oom;
     uint64_t judge_from_us;   /* no worker is found dead before */
@@ -107,19 +111,29 @@ void cg_pool_freeze(struct cg_pool *p, struct cg_generation *g, uint64_t now_us)
 int cg_pool_count_ready(const struct cg_pool *p, const struct cg_generation *g);
 bool cg_pool_is_ready(const struct cg_pool *p, const struct cg_generation *g);
 
+/* Whether a worker of the pending generation has been booting for more than CG_POOL_HANG_US and
+ * twice as long as any of the current one has. */
+bool cg_pool_hangs(const struct cg_pool *p, uint64_t now_us);
+
 /* The requests served since the start, by workers that have gone too. */
 uint64_t cg_pool_count_requests(const struct cg_pool *p);
 
 struct cg_loss {
     pid_t pid;
     bool is_stranger; /* no worker: only pid and status are set */
-    int status;       /* as from waitpid() */
+    int status;       /* as from waitpid(), or CG_DEATH_STATUS_LOST */
     bool early;       /* see cg_death_is_early() */
     bool was_ready;
     bool was_pending; /* of the pending generation */
 };
 
-/* Reaps one child; logs a worker's end and frees its slot. False: there is none. */
+/* Code that is not ours has run in this process: hooks, an application, a configuration. It may
+ * have taken our signals, which are taken back, and the exit statuses of our children, so that each
+ * worker is looked for at the next reaping, as after each CHLD. */
+void cg_pool_distrust(struct cg_pool *p);
+
+/* Reaps one child, or finds a worker that somebody else has reaped; logs a worker's end and frees
+ * its slot. False: there is none. */
 bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss);
 
 /* Looks at all slots: who is ready, who is spent, who shows no life, who is overdue. */

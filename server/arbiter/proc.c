@@ -4,11 +4,13 @@
  */
 #include "server/arbiter/proc.h"
 
+#include "server/arbiter/stack.h"
+
 #include "server/base/log.h"
 
 #include <signal.h>
 
-enum { SECOND_US = 1000000 };
+enum { SECOND_US = 1000000, ANSWER_US = CG_STACK_WAIT_MS * 1000 };
 
 static uint64_t limit_us(int64_t seconds) {
     return seconds > 0 ? (uint64_t)seconds * SECOND_US : UINT64_MAX;
@@ -40,6 +42,7 @@ void cg_proc_leave(struct cg_proc *proc, bool quick, uint64_t now_us) {
     if (proc->orders.quick || (proc->orders.leave && !quick))
         return;
     *(quick ? &proc->orders.quick : &proc->orders.leave) = true;
+    atomic_store(&proc->slot->told, quick ? CG_TOLD_TO_QUIT : CG_TOLD_TO_LEAVE);
     kill(proc->pid, quick ? SIGQUIT : SIGTERM);
     uint64_t rest_us =
         quick ? CG_PROC_QUICK_US : (uint64_t)proc->settings->graceful_timeout * SECOND_US;
@@ -89,21 +92,39 @@ static uint64_t patience_us(const struct cg_proc *proc) {
 }
 
 uint64_t cg_proc_judge_us(const struct cg_proc *proc) {
+    if (proc->asked_us)
+        return cg_stack_is_told(proc->slot) ? 0 : proc->asked_us + ANSWER_US;
     uint64_t silence_us = patience_us(proc); /* first: who becomes ready beats before */
     uint64_t beat_us = atomic_load(&proc->slot->beat_us);
     uint64_t excused_us = beat_us == proc->excused_beat_us ? proc->excused_us : 0;
     return silence_us < UINT64_MAX ? beat_us + excused_us + silence_us : UINT64_MAX;
 }
 
+static void report(struct cg_proc *proc) {
+    char stack[CG_SLOT_STACK_MAX];
+    proc->asked_us = 0;
+    cg_stack_log(proc->pid, proc->doing, cg_stack_read(proc->slot, stack));
+}
+
 void cg_proc_judge(struct cg_proc *proc, uint64_t now_us) {
     if (now_us < cg_proc_judge_us(proc))
         return;
-    char doing[CG_DOING_MAX];
-    cg_log(CG_LOG_CRITICAL, "WORKER TIMEOUT (pid:%d): %s", (int)proc->pid,
-           cg_doing(proc->slot, now_us, doing));
-    proc->orders.timeout = true;
+    if (!proc->orders.timeout) {
+        proc->orders.timeout = true;
+        cg_doing(proc->slot, now_us, proc->doing);
+        if (cg_stack_ask(proc->slot, proc->pid)) {
+            proc->asked_us = now_us;
+            return;
+        }
+    }
+    report(proc);
     kill(proc->pid, SIGABRT);
     limit(proc, now_us + CG_PROC_ABORT_US);
+}
+
+void cg_proc_note_death(struct cg_proc *proc) {
+    if (proc->asked_us)
+        report(proc);
 }
 
 uint64_t cg_proc_enforce_us(const struct cg_proc *proc) {

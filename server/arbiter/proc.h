@@ -30,6 +30,8 @@ struct cg_proc {
     uint64_t forked_us;
     uint64_t ready_us; /* 0 = not yet */
     struct cg_recycle recycle;
+    uint64_t asked_us;        /* when it was asked for its stacks; 0 = it is not */
+    char doing[CG_DOING_MAX]; /* at that time: the question wakes who sleeps in a system call */
     uint64_t kill_us;         /* when SIGKILL is due; 0 = it is not */
     uint64_t excused_beat_us; /* of a silence since then, */
     uint64_t excused_us;      /* this much does not count */
@@ -61,8 +63,12 @@ void cg_proc_note_timeout(struct cg_proc *proc, uint64_t now_us);
 void cg_proc_note_end(struct cg_proc *proc, uint64_t now_us);
 
 /* Aborts it when it has shown no life for `timeout`, or is not ready after cg_proc_boot_us(). Not
- * one that exits, which has a limit of its own. */
+ * one that exits, which has a limit of its own. It is asked for its stacks first, and is given
+ * CG_STACK_WAIT_MS to tell them. */
 void cg_proc_judge(struct cg_proc *proc, uint64_t now_us);
+
+/* It has ended. What was to be logged when it had told its stacks is logged now. */
+void cg_proc_note_death(struct cg_proc *proc);
 
 /* Kills it when it was told to end and its time is up. */
 void cg_proc_enforce(struct cg_proc *proc, uint64_t now_us);

@@ -77,6 +77,7 @@ static void take_over(struct cg_pool *p, uint64_t now_us) {
 
 static void begin(struct cg_pool *p) {
     const struct cg_settings *settings = p->runtime->reload(p->rt);
+    cg_pool_distrust(p);
     if (!settings) {
         fail(p, "the configuration is broken");
         return;
@@ -123,6 +124,8 @@ void cg_reload_turn(struct cg_reload *r, struct cg_pool *p, uint64_t now_us) {
         take_over(p, now_us);
     else if (cg_pool_is_ready(p, p->current))
         cg_pool_retire_others(p, now_us);
+    if (p->pending && r->again && cg_pool_hangs(p, now_us))
+        give_up(p, "another one was asked for, and its workers hang while they boot");
     if (!p->pending && r->again) {
         r->again = false;
         begin(p);

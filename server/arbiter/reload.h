@@ -12,7 +12,8 @@ struct cg_reload {
     bool again; /* asked for while one was under way */
 };
 
-/* Begins a reload, or remembers to once the present one has ended. */
+/* Begins a reload, or remembers to once the present one has ended; one whose workers hang while
+ * they boot is given up for it. */
 void cg_reload_ask(struct cg_reload *r, struct cg_pool *p);
 
 /* Once a turn: lets a new generation take over that is ready, or lets it grow; begins a reload

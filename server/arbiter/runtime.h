@@ -27,6 +27,7 @@ enum cg_moment_id {
 #undef CG_MOMENT
 };
 
+struct cg_child;
 struct cg_listeners;
 struct cg_slot;
 
@@ -94,7 +95,7 @@ struct cg_runtime {
 
     /* In a new worker: makes the application ready. requests_max is the request with which it will
      * leave, 0 = none. CG_EXIT_OK, or the code to leave with, after logging why. */
-    enum cg_exit (*boot)(void *rt, const struct cg_settings *settings, uint64_t requests_max);
+    enum cg_exit (*boot)(void *rt, const struct cg_child *child, uint64_t requests_max);
 
     /* In a worker that is about to end, after boot, whether that has worked or not; `quick` when
      * INT or QUIT says so. Takes the exit code that it would have and returns the one to have. */
@@ -103,11 +104,13 @@ struct cg_runtime {
     /* In a worker, from a signal handler: break out of the running application call, soon.
      * Async-signal-safe. */
     void (*interrupt)(void *rt);
-    /* In a worker, from any of its threads and without the host: writes into the error log, soon,
-     * what `thread` is doing, which may have the host and never give it back. */
-    void (*dump)(void *rt, pthread_t thread);
-    /* In a worker, outside the application: let the host handle what is pending (signals). */
-    void (*poll)(void *rt);
+    /* In a worker, from any other of its threads, one at a time, and without the host: what
+     * `thread` is doing, which may have the host and never give it back, as text of several lines.
+     * Its length, 0 when the thread does not tell, which takes CG_STACK_WAIT_MS. */
+    size_t (*stack)(void *rt, pthread_t thread, char *ret_text, size_t size);
+    /* In a worker's main thread, outside the application, and in the arbiter after each wait: let
+     * the host handle what is pending (signals). True: the host wants this process to leave. */
+    bool (*poll)(void *rt);
 };
 
 #endif

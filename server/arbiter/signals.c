@@ -5,15 +5,24 @@
  */
 #include "server/arbiter/signals.h"
 
+#include "server/base/copy.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static const int numbers[] = {
 #define CG_SIGNAL(number, name, handle) number,
+#include "server/arbiter/signal.def"
+#undef CG_SIGNAL
+};
+
+static const char *const names[] = {
+#define CG_SIGNAL(number, name, handle) #number,
 #include "server/arbiter/signal.def"
 #undef CG_SIGNAL
 };
@@ -28,26 +37,67 @@ static sigset_t old_mask;
 
 static void note(int number) {
     int saved = errno;
+    if (cg_is_copy()) {
+        cg_copy_take_signal(number);
+        return;
+    }
     atomic_fetch_add(&counts[number], 1);
     ssize_t ignored = write(atomic_load(&wake_fd), "", 1); /* a full pipe wakes as well */
     (void)ignored;
     errno = saved;
 }
 
-void cg_signals_install(int fd) {
+/* Row i of the table; *ret_found is what was there. */
+static void handle(size_t i, struct sigaction *ret_found) {
     struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigfillset(&action.sa_mask);
+    sigaction(numbers[i], &action, ret_found);
+}
+
+static void ignore_pipe(struct sigaction *ret_found) {
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, ret_found);
+}
+
+static void unblock(sigset_t *ret_found) {
     sigset_t wanted;
     sigemptyset(&wanted);
+    for (size_t i = 0; i < NUMBERS_N; i++)
+        sigaddset(&wanted, numbers[i]);
+    pthread_sigmask(SIG_UNBLOCK, &wanted, ret_found);
+}
+
+void cg_signals_install(int fd) {
     atomic_store(&wake_fd, fd);
     for (size_t i = 0; i < NUMBERS_N; i++) {
         atomic_store(&counts[numbers[i]], 0);
-        sigaction(numbers[i], &action, &old_actions[i]);
-        sigaddset(&wanted, numbers[i]);
+        handle(i, &old_actions[i]);
     }
-    sigaction(SIGPIPE, &ignore, &old_pipe);
-    pthread_sigmask(SIG_UNBLOCK, &wanted, &old_mask);
+    ignore_pipe(&old_pipe);
+    unblock(&old_mask);
+}
+
+static void append(char *text, const char *name) {
+    size_t len = strlen(text);
+    snprintf(text + len, CG_SIGNALS_NAMES_MAX - len, "%s%s", len > 0 ? ", " : "", name);
+}
+
+bool cg_signals_retake(char ret_names[CG_SIGNALS_NAMES_MAX]) {
+    ret_names[0] = '\0';
+    if (atomic_load(&wake_fd) < 0)
+        return false;
+    struct sigaction found[NUMBERS_N], found_pipe;
+    sigset_t mask;
+    for (size_t i = 0; i < NUMBERS_N; i++)
+        handle(i, &found[i]);
+    ignore_pipe(&found_pipe);
+    unblock(&mask);
+    for (size_t i = 0; i < NUMBERS_N; i++)
+        if (found[i].sa_handler != note || sigismember(&mask, numbers[i]) == 1)
+            append(ret_names, names[i]);
+    if (found_pipe.sa_handler != SIG_IGN)
+        append(ret_names, "SIGPIPE");
+    return ret_names[0] != '\0';
 }
 
 void cg_signals_restore(void) {
@@ -62,6 +112,7 @@ void cg_signals_reset(void) {
     struct sigaction action = {.sa_handler = SIG_DFL};
     for (size_t i = 0; i < NUMBERS_N; i++)
         sigaction(numbers[i], &action, NULL);
+    atomic_store(&wake_fd, -1);
 }
 
 unsigned cg_signals_take(int number) {

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { CG_SLOT_TEXT_MAX = 500 };
+enum { CG_SLOT_TEXT_MAX = 500, CG_SLOT_STACK_MAX = 16 * 1024 };
 
 enum cg_slot_state {
     CG_SLOT_FREE,
@@ -22,6 +22,9 @@ enum cg_slot_state {
     CG_SLOT_LEAVING, /* has been ready, finishes its requests */
     CG_SLOT_EXITING, /* has finished them: what is left is the host's own end */
 };
+
+/* What the worker was told by a signal, which the application may have taken for itself. */
+enum cg_slot_told { CG_TOLD_NOTHING, CG_TOLD_TO_LEAVE, CG_TOLD_TO_QUIT };
 
 struct cg_slot {
     _Alignas(64) _Atomic int state; /* enum cg_slot_state */
@@ -32,11 +35,15 @@ struct cg_slot {
     _Atomic bool timed_out;    /* it leaves because a request took longer than `timeout` */
     _Atomic bool spent;        /* by the worker: it wants to be replaced, and serves until it is */
     _Atomic bool relieved;     /* by the arbiter, before TERM: others serve the same listeners */
+    _Atomic int told;          /* by the arbiter, before the signal: enum cg_slot_told */
     _Atomic bool dozes;        /* by the arbiter: it does, until the next request wakes it */
     _Atomic uint32_t text_seq; /* odd while the text is being written */
     uint16_t client_len, line_len;
     char client[46];
     char line[CG_SLOT_TEXT_MAX]; /* the request line, cut */
+    _Atomic int stack_state;     /* enum cg_stack_state, see stack.h */
+    uint32_t stack_len;
+    char stack[CG_SLOT_STACK_MAX];
 };
 
 struct cg_scoreboard {

@@ -89,6 +89,7 @@ static void become_master(const struct cg_upgrade *u, struct cg_pool *p, pid_t p
     }
     if (u->feeds_watchdog)
         variables[n++] = watchdog_pid;
+    cg_fd_close(&p->life_fds[1]); /* the old master's workers may outlive it while a hook runs */
     cg_signals_restore();
     if (cg_moments_tell(p, CG_MOMENT_PRE_EXEC, p->current->settings, listeners))
         p->runtime->execute(p->rt, variables);
@@ -122,6 +123,7 @@ bool cg_upgrade_turn(struct cg_upgrade *u, struct cg_pool *p, int *ret_exit_code
         *ret_exit_code = CG_EXIT_ERROR;
         return true;
     }
+    cg_pool_distrust(p);
     if (pid < 0) {
         cg_log(CG_LOG_ERROR, "Can't fork a new master: %s", strerror(-pid));
         return false;
@@ -138,7 +140,9 @@ bool cg_upgrade_reaped(struct cg_upgrade *u, const struct cg_pool *p, pid_t pid,
         return false;
     u->new_master = 0;
     claim_files(p);
-    if (WIFSIGNALED(status))
+    if (status == CG_DEATH_STATUS_LOST)
+        cg_log(CG_LOG_ERROR, "The new master (pid:%d) is gone, this one goes on", (int)pid);
+    else if (WIFSIGNALED(status))
         cg_log(CG_LOG_ERROR,
                "The new master (pid:%d) was ended by signal %d (%s), this one goes on", (int)pid,
                WTERMSIG(status), strsignal(WTERMSIG(status)));

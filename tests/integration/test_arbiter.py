@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE, Server, alive, poll
+from harness import PATIENCE, SHORT_TIMEOUT, Server, alive, poll
 
 Serve = Callable[..., Server]
 
@@ -89,6 +89,8 @@ def test_term_lets_a_request_finish(serve: Serve, worker_class: str) -> None:
     with hold(server) as client:
         server.send_signal(signal.SIGTERM)
         server.wait_log("Handling signal: term")
+        if worker_class == "async":  # a sync worker hears it when the request is over
+            server.wait_refused()
         release(server)
         response = client.response()
         assert (response.body, response.field("connection")) == (b"held", "close")
@@ -159,12 +161,13 @@ def app(environ, start_response):
         thread.start()
     poll(lambda: len(answers) > 8, "requests are served")
     server.send_signal(signal.SIGTERM)
-    assert server.wait(10) == 0
+    assert server.wait() == 0
     for thread in threads:
         thread.join()
-    # TCP alone: who connects at the very moment of the close is reset by the kernel.
+    # TCP alone: who connects at the very moment of the close is reset by the kernel, be it one or,
+    # on a busy machine, two; most of the eight wait in the queue, and are served.
     lost = [a for a in answers if not a.endswith(b"\r\n\r\nfine")]
-    assert len(lost) <= (1 if family == "tcp" else 0), lost
+    assert len(lost) <= (2 if family == "tcp" else 0), lost
 
 
 @pytest.mark.parametrize("second", ["INT", "QUIT", "TERM"])
@@ -293,8 +296,10 @@ def test_ttin_and_ttou(serve: Serve) -> None:
 
 def test_crash_loop_is_throttled(serve: Serve) -> None:
     app = """
-import os, pathlib, threading
+import os, pathlib, time
 if pathlib.Path("broken").exists():
+    with open("forks", "a") as file:
+        print(time.monotonic(), file=file)
     os._exit(9)
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -304,12 +309,9 @@ def app(environ, start_response):
     assert server.get().body == b"fine"
     (server.directory / "broken").touch()
     os.kill(server.wait_workers(1)[0], signal.SIGKILL)
-    server.wait_log(r"exited with code 9", count=4)
-    began = time.monotonic()
-    forks = server.log.count("Booting worker")
     server.wait_log(r"exited with code 9", count=6)
-    assert server.log.count("Booting worker") - forks <= 3
-    assert time.monotonic() - began > 0.3
+    times = [float(t) for t in (server.directory / "forks").read_text().split()]
+    assert times[5] - times[3] > 0.3
     (server.directory / "broken").unlink()
     assert server.get().body == b"fine"
 
@@ -329,7 +331,7 @@ def test_max_requests_recycles(serve: Serve, worker_class: str) -> None:
 def test_timeout_kills_and_names_the_request(serve: Serve, worker_class: str, how: str) -> None:
     app = f"import time\ndef stuck_here():\n    {how}\ndef app(environ, start_response):\n"
     app += "    stuck_here()\n"
-    server = serve(app, "-k", worker_class, "--timeout", "1")
+    server = serve(app, "-k", worker_class, *SHORT_TIMEOUT)
     with server.connect() as client:
         client.send_request("GET", "/stuck?x=1")
         answer = client.rest()  # a sync worker is killed, others have threads left to answer
@@ -337,7 +339,7 @@ def test_timeout_kills_and_names_the_request(serve: Serve, worker_class: str, ho
     server.wait_log(r"\[CRITICAL\] WORKER TIMEOUT \(pid:\d+\)")
     assert re.search(r"GET /stuck\?x=1 HTTP/1\.1.*127\.0\.0\.1", server.log), server.log
     server.wait_log("Booting worker", count=2)
-    assert "stuck_here" in server.log, "the Python stack is in the log"
+    server.wait_log("stuck_here")  # the Python stack is in the log
 
 
 def test_import_is_bounded_by_timeout(serve: Serve) -> None:
@@ -347,9 +349,10 @@ def test_import_is_bounded_by_timeout(serve: Serve) -> None:
 
 
 def test_idle_worker_is_not_killed(serve: Serve, worker_class: str) -> None:
-    server = serve(HELLO, "-k", worker_class, "--timeout", "1")
+    server = serve(HELLO, "-k", worker_class, "--timeout", "2", "--boot-timeout", "60")
     workers = server.wait_workers(1)
-    time.sleep(3)
+    assert server.get().status == 200
+    time.sleep(5)  # what is tested: more than twice the timeout
     assert server.workers() == workers
     assert "TIMEOUT" not in server.log
 
@@ -378,6 +381,7 @@ def test_hup_with_broken_code_keeps_the_old_generation(serve: Serve) -> None:
     server = serve(HELLO + "open(f'loaded-{os.getpid()}', 'w').close()", "-w", "2")
     old = server.wait_workers(2)
     poll(lambda: len(list(server.directory.glob("loaded-*"))) == 2, "both have loaded the code")
+    assert answering_pid(server) in old
     good = (server.directory / "app.py").read_text()
     (server.directory / "app.py").write_text("syntax error(")
     server.send_signal(signal.SIGHUP)

@@ -58,6 +58,8 @@ CG_TEST(exit_codes_and_signals_are_told_apart) {
     CG_CHECK_INT(cg_death_of(exited(3), none, &o, 1), CG_DEATH_EXITED);
     CG_CHECK_INT(cg_death_of(SIGSEGV, none, &o, 1), CG_DEATH_CRASHED);
     CG_CHECK_INT(cg_death_of(SIGABRT, none, &o, 1), CG_DEATH_CRASHED);
+    CG_CHECK_INT(cg_death_of(CG_DEATH_STATUS_LOST, none, &o, 1), CG_DEATH_LOST);
+    CG_CHECK(!cg_death_boot_reason(CG_DEATH_STATUS_LOST));
     CG_CHECK_INT(cg_death_of(SIGTERM, none, &o, 1), CG_DEATH_TERMINATED);
     CG_CHECK_INT(cg_death_of(SIGQUIT, none, &o, 1), CG_DEATH_CRASHED);
     CG_CHECK_INT(cg_death_of(SIGKILL, none, &o, 1), CG_DEATH_OOM_PERHAPS);

@@ -167,6 +167,110 @@ CG_TEST(a_path_is_an_address_too) {
     unlink(m.address);
 }
 
+/* Until the manager's socket has room for nothing more. */
+static void fill_up(const struct manager *m) {
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    CG_CHECK_INT(connect(fd, (const struct sockaddr *)&m->notify.address, m->notify.address_len),
+                 0);
+    while (send(fd, "x", 1, 0) == 1)
+        continue;
+    CG_CHECK_INT(errno, EAGAIN);
+    close(fd);
+}
+
+static void read_all(const struct manager *m) {
+    char got[512];
+    ssize_t len;
+    while ((len = recv(m->fd, got, sizeof(got), 0)) == 1)
+        continue;
+    CG_CHECK_INT(len, -1);
+}
+
+CG_TEST(a_manager_that_is_slow_is_told_in_order_and_late) {
+    struct manager m;
+    start(&m, "2000000");
+    fill_up(&m);
+    turn(&m, 1, 1);
+    turn(&m, 2, 2);
+    cg_notify_main_pid(&m.notify, 12);
+    cg_notify_reloading(&m.notify, 1234);
+    turn(&m, 2, 3);
+    turn(&m, 1, 2 * SECOND_US);
+    cg_notify_push(&m.notify, 2 * SECOND_US);
+    uint64_t next_us = cg_notify_next_us(&m.notify);
+    CG_CHECK(next_us > 2 * SECOND_US && next_us <= 3 * SECOND_US);
+    read_all(&m);
+    cg_notify_push(&m.notify, 2 * SECOND_US);
+    expect_silence(&m); /* not before it is due */
+    cg_notify_push(&m.notify, next_us);
+    expect(&m, "MAINPID=12");
+    expect(&m, "RELOADING=1\nMONOTONIC_USEC=1234");
+    expect(&m, "READY=1\n" STATUS_2);
+    expect(&m, "STATUS=1 of 2 workers ready, 7 requests served");
+    expect(&m, "WATCHDOG=1");
+    expect_silence(&m);
+    CG_CHECK(cg_notify_next_us(&m.notify) == 3 * SECOND_US);
+    close(m.fd);
+}
+
+CG_TEST(a_manager_that_is_slow_gets_the_newest_of_each_kind) {
+    struct manager m;
+    start(&m, NULL);
+    fill_up(&m);
+    for (uint64_t i = 0; i < 100; i++) {
+        cg_notify_reloading(&m.notify, i);
+        turn(&m, 2, i * SECOND_US);
+    }
+    cg_notify_stopping(&m.notify, 5);
+    read_all(&m);
+    cg_notify_push(&m.notify, 1000 * SECOND_US);
+    expect(&m, "RELOADING=1\nMONOTONIC_USEC=99");
+    expect(&m, "READY=1\n" STATUS_2);
+    expect(&m, "STOPPING=1\nEXTEND_TIMEOUT_USEC=5");
+    expect_silence(&m);
+    close(m.fd);
+}
+
+CG_TEST(a_sign_of_life_that_is_late_is_not_sent_when_nobody_serves_any_more) {
+    struct manager m;
+    start(&m, "2000000");
+    fill_up(&m);
+    turn(&m, 2, 0);
+    turn(&m, 0, 2 * SECOND_US);
+    read_all(&m);
+    cg_notify_push(&m.notify, 10 * SECOND_US);
+    expect(&m, "READY=1\n" STATUS_2);
+    expect(&m, "STATUS=0 of 2 workers ready, 7 requests served");
+    expect_silence(&m);
+    close(m.fd);
+}
+
+CG_TEST(a_manager_that_never_listens_is_tried_ever_more_seldom_and_not_waited_for) {
+    struct manager m;
+    start(&m, NULL);
+    fill_up(&m);
+    turn(&m, 2, 0);
+    int tries_n = 0;
+    for (uint64_t now_us = 0; now_us < 60 * SECOND_US; now_us = cg_notify_next_us(&m.notify)) {
+        cg_notify_push(&m.notify, now_us);
+        tries_n++;
+    }
+    CG_CHECK(tries_n > 55 && tries_n < 75);
+    cg_notify_done(&m.notify);
+    close(m.fd);
+}
+
+CG_TEST(what_was_kept_is_given_up_with_the_socket) {
+    struct manager m;
+    start(&m, NULL);
+    fill_up(&m);
+    turn(&m, 2, 0);
+    CG_CHECK(cg_notify_next_us(&m.notify) < UINT64_MAX);
+    close(m.fd);
+    cg_notify_push(&m.notify, SECOND_US);
+    CG_CHECK(cg_notify_next_us(&m.notify) == UINT64_MAX);
+}
+
 CG_TEST(what_is_no_address_is_refused) {
     char too_long[200];
     memset(too_long, 'x', sizeof(too_long));

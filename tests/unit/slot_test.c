@@ -5,6 +5,8 @@
 #include "tests/unit/test.h"
 
 #include "server/arbiter/slot.h"
+#include "server/arbiter/stack.h"
+#include "server/base/fd.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -130,5 +132,46 @@ CG_TEST(a_text_being_written_is_never_seen_torn) {
         for (size_t i = 0; view.line[i] && view.line[0] != '?'; i++)
             CG_CHECK(view.line[i] == view.client[0]);
     }
+    cg_scoreboard_done(&b);
+}
+
+static void tell(struct cg_slot *s, struct cg_slice text) {
+    int fds[2];
+    CG_CHECK_INT(cg_fd_wake_pipe(fds), 0);
+    CG_CHECK_INT(write(fds[1], text.at, text.len), text.len);
+    cg_stack_tell(s, fds[0]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+CG_TEST(stacks_are_asked_for_told_and_read) {
+    struct cg_scoreboard b;
+    char text[CG_SLOT_STACK_MAX];
+    CG_CHECK_INT(cg_scoreboard_init(&b, 1), 0);
+    struct cg_slot *s = cg_slot_take(&b, 1);
+    CG_CHECK(!cg_stack_ask(s, getpid())); /* it would end this process */
+    cg_stack_be_ready(s);
+    signal(CG_STACK_SIGNAL_ALL, SIG_IGN);
+    CG_CHECK(cg_stack_ask(s, getpid()));
+    CG_CHECK(!cg_stack_is_told(s));
+    CG_CHECK_SLICE(cg_stack_read(s, text), "");
+    tell(s, CG_SLICE("File \"a.py\"\n\33[2J\x80"));
+    CG_CHECK(cg_stack_is_told(s));
+    CG_CHECK_SLICE(cg_stack_read(s, text), "File \"a.py\"\n?[2J?");
+    CG_CHECK(!cg_stack_ask(s, getpid()));
+    cg_scoreboard_done(&b);
+}
+
+CG_TEST(stacks_that_are_too_long_are_cut) {
+    struct cg_scoreboard b;
+    char text[CG_SLOT_STACK_MAX];
+    static char many[CG_SLOT_STACK_MAX + 100];
+    memset(many, 'x', sizeof(many));
+    CG_CHECK_INT(cg_scoreboard_init(&b, 1), 0);
+    struct cg_slot *s = cg_slot_take(&b, 1);
+    tell(s, cg_slice_of(many, sizeof(many)));
+    CG_CHECK_INT(cg_stack_read(s, text).len, CG_SLOT_STACK_MAX);
+    s->stack_len = UINT32_MAX; /* by a worker gone mad */
+    CG_CHECK_INT(cg_stack_read(s, text).len, CG_SLOT_STACK_MAX);
     cg_scoreboard_done(&b);
 }
