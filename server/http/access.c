@@ -7,6 +7,7 @@
 #include "server/http/access.h"
 
 #include "server/base/json.h"
+#include "server/http/access_note.h"
 #include "server/http/access_value.h"
 
 #include <errno.h>
@@ -138,32 +139,43 @@ static int append_record_value(struct cg_buf *out, struct cg_slice name,
 }
 
 /* "{name}i", in lower case. */
-static int append_field(struct cg_access *a, struct cg_buf *out, char kind,
-                        const struct cg_field *f) {
-    struct cg_buf *name = &a->name;
-    name->len = 0;
-    if (cg_buf_reserve(name, f->name.len + 3) < 0)
+static int append_named(struct cg_access *a, struct cg_buf *out, char kind, struct cg_slice name,
+                        struct cg_slice text) {
+    struct cg_buf *atom = &a->name;
+    atom->len = 0;
+    if (cg_buf_reserve(atom, name.len + 3) < 0)
         return -ENOMEM;
-    name->at[name->len++] = '{';
-    for (size_t i = 0; i < f->name.len; i++) {
-        char c = f->name.at[i];
-        name->at[name->len++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    atom->at[atom->len++] = '{';
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.at[i];
+        atom->at[atom->len++] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
     }
-    name->at[name->len++] = '}';
-    name->at[name->len++] = kind;
-    struct cg_access_value value = {CG_ACCESS_TEXT, f->value};
-    return append_record_value(out, cg_buf_slice(name), value);
+    atom->at[atom->len++] = '}';
+    atom->at[atom->len++] = kind;
+    struct cg_access_value value = {CG_ACCESS_TEXT, text};
+    return append_record_value(out, cg_buf_slice(atom), value);
 }
 
 static int append_fields(struct cg_access *a, const struct cg_exchange *ex, struct cg_buf *out) {
     for (size_t i = 0; i < ex->request.fields_n; i++)
-        if (append_field(a, out, 'i', &ex->request.fields[i]) < 0)
+        if (append_named(a, out, 'i', ex->request.fields[i].name, ex->request.fields[i].value) < 0)
             return -ENOMEM;
     struct cg_slice rest = cg_response_all_fields(&ex->response);
-    struct cg_field f = {.id = CG_FIELD_OTHER};
-    while (cg_response_next_field(&rest, &f.name, &f.value))
-        if (append_field(a, out, 'o', &f) < 0)
+    struct cg_slice name, value;
+    while (cg_response_next_field(&rest, &name, &value))
+        if (append_named(a, out, 'o', name, value) < 0)
             return -ENOMEM;
+    return 0;
+}
+
+/* Those that the format names; the first is an atom already. */
+static int append_notes(struct cg_access *a, const struct cg_exchange *ex, struct cg_buf *out) {
+    struct cg_slice value, name = cg_access_format_key(&a->format, (struct cg_slice){0});
+    for (size_t n = 1; cg_access_noted(ex, n, &value); n++) {
+        name = cg_access_format_key(&a->format, name);
+        if (value.at && append_named(a, out, 'e', name, value) < 0)
+            return -ENOMEM;
+    }
     return 0;
 }
 
@@ -179,7 +191,7 @@ static int render_record(struct cg_access *a, const struct cg_access_event *even
             append_record_value(out, cg_slice_str(atom->name), value) < 0)
             return -ENOMEM;
     }
-    if (append_fields(a, event->ex, out) < 0)
+    if (append_fields(a, event->ex, out) < 0 || append_notes(a, event->ex, out) < 0)
         return -ENOMEM;
     if (a->is_json) {
         struct cg_buf line = CG_BUF_INIT;
@@ -216,6 +228,18 @@ struct cg_access *cg_access_new_record(const char *format) {
     if (a)
         a->render = render_record;
     return a;
+}
+
+int cg_access_each_key(const char *format, cg_access_key_fn each, void *ctx) {
+    struct cg_access_format f = {0};
+    int rc = cg_access_format_compile(&f, cg_slice_str(format));
+    struct cg_slice key = {0};
+    for (unsigned n = 0; rc == 0 && n < f.keys_n; n++) {
+        key = cg_access_format_key(&f, key);
+        each(ctx, key);
+    }
+    cg_access_format_done(&f);
+    return rc;
 }
 
 void cg_access_set_pid(struct cg_access *a, pid_t pid) {

@@ -5,10 +5,11 @@
  * backslash, bytes outside 0x20..0x7e become \xHH. The format "json" makes each line an object.
  *
  * The atoms are Gunicorn's, and {x}x our own (access_atom.def). Differences: %(h)s of a Unix
- * socket's client is "-" instead of nothing,
- * %({x}e)s knows only the environ keys that follow from the request (HTTP_*, CONTENT_*,
- * REQUEST_METHOD, RAW_URI, PATH_INFO, QUERY_STRING, SERVER_PROTOCOL, REMOTE_ADDR), and a
- * conversion's flags and width ("%(D)06d") are accepted without effect.
+ * socket's client is "-" instead of nothing, and a conversion's flags and width ("%(D)06d") are
+ * accepted without effect. Of the application's environ lines show only %(h)s and %({x}e)s, by its
+ * notes (access_note.h); without these they know the variables that follow from the request:
+ * HTTP_*, CONTENT_*, REQUEST_METHOD, RAW_URI, PATH_INFO, QUERY_STRING, SERVER_PROTOCOL,
+ * REMOTE_ADDR.
  */
 #ifndef CG_HTTP_ACCESS_H
 #define CG_HTTP_ACCESS_H
@@ -33,6 +34,12 @@ void cg_access_free(struct cg_access *a);
 
 /* The process that the lines are about, when it is not this one. */
 void cg_access_set_pid(struct cg_access *a, pid_t pid);
+
+/* Tells the names of the variables that an application is to note for lines of this format, in the
+ * order of their numbers, as the format has them: it may mean the same in upper case. 0 or
+ * -ENOMEM. */
+typedef void (*cg_access_key_fn)(void *ctx, struct cg_slice name);
+int cg_access_each_key(const char *format, cg_access_key_fn each, void *ctx);
 
 /* Appends the line for a finished exchange to out. now_us: monotonic; wall_s: for %(t)s.
  * 0 or -ENOMEM. */

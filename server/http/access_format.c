@@ -19,6 +19,7 @@ const size_t cg_access_atoms_n = sizeof(cg_access_atoms) / sizeof(cg_access_atom
 void cg_access_format_done(struct cg_access_format *f) {
     free(f->pieces);
     cg_buf_done(&f->text);
+    cg_buf_done(&f->keys);
     *f = (struct cg_access_format){0};
 }
 
@@ -57,6 +58,35 @@ static int add_field(struct cg_access_format *f, enum cg_access_kind kind, struc
     return 0;
 }
 
+struct cg_slice cg_access_format_key(const struct cg_access_format *f, struct cg_slice before) {
+    const char *at = before.at ? before.at + before.len + 1 : f->keys.at;
+    const char *end = f->keys.at + f->keys.len;
+    return cg_slice_of(at, at < end ? strlen(at) : 0);
+}
+
+/* The number of a variable, from 1; 0 beyond so many, or -ENOMEM. */
+static int key_number(struct cg_access_format *f, struct cg_slice name) {
+    struct cg_slice key = {0};
+    for (unsigned n = 1; n <= f->keys_n; n++) {
+        key = cg_access_format_key(f, key);
+        if (cg_slice_eq_ci(key, name))
+            return (int)n;
+    }
+    if (f->keys_n == CG_ACCESS_KEYS_MAX)
+        return 0;
+    if (cg_buf_append(&f->keys, name) < 0 || cg_buf_append_char(&f->keys, '\0') < 0)
+        return -ENOMEM;
+    return (int)++f->keys_n;
+}
+
+/* The last piece shows this variable, if it is noted. 0 or -ENOMEM. */
+static int add_key(struct cg_access_format *f, struct cg_slice name) {
+    int n = key_number(f, name);
+    if (n > 0)
+        f->pieces[f->pieces_n - 1].key_n = (unsigned)n;
+    return n < 0 ? n : 0;
+}
+
 /* {HTTP_X_Y}e and {CONTENT_X}e are the request fields X-Y and Content-X. */
 static int add_environ(struct cg_access_format *f, struct cg_slice key) {
     const size_t prefix_len = sizeof("http_") - 1, content_len = sizeof("content_") - 1;
@@ -65,7 +95,7 @@ static int add_environ(struct cg_access_format *f, struct cg_slice key) {
         key = cg_slice_of(key.at + prefix_len, key.len - prefix_len);
     } else if (key.len <= content_len ||
                !cg_slice_eq_ci(cg_slice_of(key.at, content_len), CG_SLICE("content_"))) {
-        return add_literal(f, CG_SLICE("-"));
+        return add_piece(f, CG_PIECE_NOTHING) ? 0 : -ENOMEM;
     }
     int rc = add_field(f, CG_PIECE_REQUEST_FIELD, key);
     if (rc < 0)
@@ -85,9 +115,12 @@ static int add_atom(struct cg_access_format *f, struct cg_slice atom) {
         if (!(braced ? cg_slice_eq_ci(name, atom) : cg_slice_eq(name, atom)))
             continue;
         struct cg_access_piece *p = add_piece(f, cg_access_atoms[i].kind);
-        if (p)
-            p->field = cg_access_atoms[i].field;
-        return p ? 0 : -ENOMEM;
+        if (!p)
+            return -ENOMEM;
+        p->field = cg_access_atoms[i].field;
+        if (braced && atom.at[atom.len - 1] == 'e')
+            return add_key(f, cg_slice_of(atom.at + 1, atom.len - 3));
+        return 0;
     }
     if (!braced)
         return add_literal(f, CG_SLICE("-"));
@@ -98,7 +131,7 @@ static int add_atom(struct cg_access_format *f, struct cg_slice atom) {
     case 'o':
         return add_field(f, CG_PIECE_RESPONSE_FIELD, name);
     case 'e':
-        return add_environ(f, name);
+        return add_environ(f, name) < 0 ? -ENOMEM : add_key(f, name);
     default:
         return add_literal(f, CG_SLICE("-"));
     }
@@ -121,6 +154,8 @@ static size_t read_conversion(struct cg_slice s, struct cg_slice *ret_atom) {
 }
 
 int cg_access_format_compile(struct cg_access_format *f, struct cg_slice format) {
+    if (key_number(f, CG_SLICE("REMOTE_ADDR")) < 0)
+        return -ENOMEM;
     while (format.len) {
         const char *percent = memchr(format.at, '%', format.len);
         size_t used = percent ? (size_t)(percent - format.at) : format.len;

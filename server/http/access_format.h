@@ -49,17 +49,26 @@ struct cg_access_piece {
     enum cg_access_kind kind;
     enum cg_field_id field;   /* REQUEST_FIELD: CG_FIELD_OTHER = by the name in the text */
     size_t text_at, text_len; /* LITERAL: what to print; *_FIELD: its name. In the format's text */
+    unsigned key_n; /* from 1: the number of its variable (access_note.h); 0: it has none */
 };
+
+enum { CG_ACCESS_KEYS_MAX = 32 };
 
 /* Embedded and zeroed before compile; done accepts what a failed compile left. */
 struct cg_access_format {
     struct cg_access_piece *pieces;
     size_t pieces_n, pieces_cap;
     struct cg_buf text;
+    struct cg_buf keys; /* names of variables, each with a NUL behind it; the first is always
+                           REMOTE_ADDR */
+    unsigned keys_n;
 };
 
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM. Of one that is no text ("json") only the keys are used. */
 int cg_access_format_compile(struct cg_access_format *f, struct cg_slice format);
+
+/* The first or (behind the one before) the next name in `keys`; empty at the end. */
+struct cg_slice cg_access_format_key(const struct cg_access_format *f, struct cg_slice before);
 void cg_access_format_done(struct cg_access_format *f);
 
 static inline struct cg_slice cg_access_format_text(const struct cg_access_format *f,

@@ -6,6 +6,7 @@
 
 #include "server/base/clock.h"
 #include "server/base/num.h"
+#include "server/http/access_note.h"
 #include "server/http/date.h"
 #include "server/http/request_start.h"
 
@@ -187,11 +188,15 @@ static struct cg_access_value queue_time(struct cg_access_values *v,
     return seconds(v, waited_us);
 }
 
+/* The last of them, as everywhere in the line. */
 static struct cg_access_value request_field(const struct cg_request *r, enum cg_field_id id,
                                             struct cg_slice name) {
-    const struct cg_field *f =
-        id != CG_FIELD_OTHER ? cg_request_field(r, id) : cg_request_field_named(r, name);
-    return f ? text_or_nothing(f->value) : nothing();
+    for (size_t i = r->fields_n; i > 0; i--) {
+        const struct cg_field *f = &r->fields[i - 1];
+        if (id != CG_FIELD_OTHER ? f->id == id : cg_slice_eq_ci(f->name, name))
+            return text_or_nothing(f->value);
+    }
+    return nothing();
 }
 
 static struct cg_access_value time_value(struct cg_access_values *v, enum cg_access_kind kind,
@@ -223,6 +228,16 @@ static struct cg_slice request_text(const struct cg_request *r, enum cg_access_k
     }
 }
 
+/* By the application's word, if it has noted one: the first variable is REMOTE_ADDR. That is empty
+ * for a client of a unix socket, which may have a path. */
+static struct cg_access_value client(const struct cg_exchange *ex) {
+    struct cg_slice host;
+    bool is_noted = cg_access_noted(ex, 0, &host);
+    if (!is_noted || (host.len == 0 && ex->client->family == CG_FAMILY_UNIX))
+        host = cg_endpoint_host(ex->client);
+    return text_or_nothing(host);
+}
+
 /* The kinds that need no memory. */
 static struct cg_access_value plain_value(struct cg_access_values *v,
                                           const struct cg_access_piece *piece, struct cg_slice name,
@@ -232,7 +247,7 @@ static struct cg_access_value plain_value(struct cg_access_values *v,
     case CG_PIECE_LITERAL:
         return (struct cg_access_value){CG_ACCESS_WORD, name};
     case CG_PIECE_HOST:
-        return text_or_nothing(cg_endpoint_host(ex->client));
+        return client(ex);
     case CG_PIECE_TIME:
         render_times(v, event->wall_s);
         return word(v->log_time);
@@ -276,6 +291,11 @@ static struct cg_access_value plain_value(struct cg_access_values *v,
 int cg_access_value_get(struct cg_access_values *v, const struct cg_access_piece *piece,
                         struct cg_slice name, const struct cg_access_event *event,
                         struct cg_access_value *ret_value) {
+    struct cg_slice note;
+    if (piece->key_n > 0 && cg_access_noted(event->ex, piece->key_n - 1, &note)) {
+        *ret_value = note.at ? text(note) : nothing();
+        return 0;
+    }
     if (piece->kind == CG_PIECE_PATH)
         return decode_path(v, &event->ex->request, ret_value);
     if (piece->kind == CG_PIECE_USER)

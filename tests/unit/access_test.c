@@ -3,6 +3,7 @@
  * Access lines: Gunicorn's atoms, and that no client can forge a line.
  */
 #include "server/http/access.h"
+#include "server/http/access_note.h"
 #include "tests/unit/test.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static void add_field(const char *name, const char *value) {
 
 static void open_exchange(void) {
     setenv("TZ", "UTC", 1);
-    peer = (struct cg_endpoint){.host_len = 9};
+    peer = (struct cg_endpoint){.family = CG_FAMILY_IPV4, .host_len = 9};
     memcpy(peer.host, "192.0.2.1", 9);
     cg_request_init(&ex.request);
     cg_response_init(&ex.response);
@@ -112,6 +113,72 @@ CG_TEST(environ_keys_that_follow_from_the_request_are_known) {
     CHECK_LINE("%({HTTP_X_THING}e)s %({content_type}e)s %({REQUEST_METHOD}e)s %({raw_uri}e)s "
                "%({REMOTE_ADDR}e)s %({HTTP_}e)s",
                "in text/plain GET /a%20b?q=1 192.0.2.1 -");
+    close_exchange();
+}
+
+static void note(const char *text) {
+    CG_CHECK_INT(cg_access_note(&ex, text ? cg_slice_str(text) : cg_slice_of(NULL, 0)), 0);
+}
+
+CG_TEST(what_the_application_has_noted_counts) {
+    open_exchange();
+    add_field("X-Thing", "in");
+    note("198.51.100.7");
+    note("mine\"");
+    note(NULL);
+    note("");
+    CHECK_LINE("%(h)s %({x.y}e)s %({HTTP_X_THING}e)s <%({A}e)s> %({X.Y}e)s %({b}e)s %({x-thing}i)s",
+               "198.51.100.7 mine\\\" - <> mine\\\" - in");
+    cg_buf_done(&ex.notes);
+    note(NULL);
+    CHECK_LINE("%(h)s %({remote_addr}e)s", "- -");
+    cg_buf_done(&ex.notes);
+    close_exchange();
+}
+
+static void join(void *ctx, struct cg_slice name) {
+    struct cg_buf *names = ctx;
+    CG_CHECK_INT(cg_buf_append(names, name), 0);
+    CG_CHECK_INT(cg_buf_append_char(names, ' '), 0);
+}
+
+CG_TEST(variables_of_a_format_are_numbered_once) {
+    struct cg_buf names = CG_BUF_INIT;
+    CG_CHECK_INT(cg_access_each_key("%(h)s %({a}e)s %({A}e)s %({HTTP_B}e)s %({remote_addr}e)s",
+                                    join, &names),
+                 0);
+    cg_test_check_slice(__FILE__, __LINE__, cg_buf_slice(&names),
+                        CG_SLICE("REMOTE_ADDR a HTTP_B "));
+    names.len = 0;
+    CG_CHECK_INT(cg_access_each_key("json", join, &names), 0);
+    cg_test_check_slice(__FILE__, __LINE__, cg_buf_slice(&names), CG_SLICE("REMOTE_ADDR "));
+    cg_buf_done(&names);
+}
+
+CG_TEST(variables_beyond_a_bound_are_not_asked_for) {
+    struct cg_buf format = CG_BUF_INIT, names = CG_BUF_INIT;
+    for (int i = 0; i < 100; i++)
+        CG_CHECK_INT(cg_buf_appendf(&format, "%%({v%d}e)s", i), 0);
+    CG_CHECK_INT(cg_buf_append_char(&format, '\0'), 0);
+    CG_CHECK_INT(cg_access_each_key(format.at, join, &names), 0);
+    names.at[names.len - 1] = '\0';
+    CG_CHECK(strcmp(names.at + names.len - 4, "v30") == 0);
+    cg_buf_done(&format);
+    cg_buf_done(&names);
+}
+
+CG_TEST(the_last_of_several_fields_counts) {
+    open_exchange();
+    add_field("Referer", "a");
+    add_field("X-Thing", "b");
+    add_field("x-thing", "c");
+    add_field("Referer", "d");
+    CG_CHECK_INT(cg_response_start(&ex.response, CG_SLICE("200 OK")), CG_RESPONSE_OK);
+    CG_CHECK_INT(cg_response_add_field(&ex.response, CG_SLICE("X-Out"), CG_SLICE("e")),
+                 CG_RESPONSE_OK);
+    CG_CHECK_INT(cg_response_add_field(&ex.response, CG_SLICE("x-out"), CG_SLICE("f")),
+                 CG_RESPONSE_OK);
+    CHECK_LINE("%(f)s %({X-Thing}i)s %({X-Out}o)s", "d c f");
     close_exchange();
 }
 
