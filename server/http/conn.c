@@ -71,6 +71,7 @@ static void destroy(struct cg_conn *c) {
     cg_request_done(&c->exchange.request);
     cg_body_done(&c->exchange.body);
     cg_response_done(&c->exchange.response);
+    cg_buf_done(&c->exchange.notes);
     cg_buf_done(&c->input);
     cg_buf_done(&c->overflow);
     cg_buf_done(&c->scratch);
@@ -90,7 +91,7 @@ void cg_http_done(struct cg_http *http) {
     http->proxy_peers = http->uwsgi_peers = NULL;
 }
 
-/* A connection with its buffers, in no particular state. */
+/* A connection with its buffers and no exchange, otherwise in no particular state. */
 static struct cg_conn *take_spare(struct cg_http *http) {
     if (!cg_list_empty(&http->spare)) {
         struct cg_conn *c = CG_LIST_ENTRY(http->spare.prev, struct cg_conn, spare_node);
@@ -105,6 +106,7 @@ static struct cg_conn *take_spare(struct cg_http *http) {
     cg_request_init(&c->exchange.request);
     cg_body_init(&c->exchange.body);
     cg_response_init(&c->exchange.response);
+    cg_head_reset(&c->head);
     return c;
 }
 
@@ -114,15 +116,25 @@ static void trim_buf(struct cg_buf *b) {
         cg_buf_done(b);
 }
 
+void cg_conn_forget_exchange(struct cg_conn *c) {
+    struct cg_exchange *ex = &c->exchange;
+    cg_body_reset(&ex->body);
+    cg_request_reset(&ex->request);
+    cg_response_reset(&ex->response);
+    trim_buf(&ex->notes);
+    ex->begun_us = ex->entered_us = ex->waited_us = 0;
+    ex->aborted = ex->client_left = false;
+    cg_head_reset(&c->head);
+    c->head_taken = c->excess_reported = c->line_owed = false;
+}
+
 static void give_back(struct cg_conn *c) {
     struct cg_http *http = c->http;
     if (http->spare_n >= SPARE_MAX) {
         destroy(c);
         return;
     }
-    cg_request_reset(&c->exchange.request);
-    cg_body_reset(&c->exchange.body);
-    cg_response_reset(&c->exchange.response);
+    cg_conn_forget_exchange(c);
     trim_buf(&c->input);
     trim_buf(&c->overflow);
     trim_buf(&c->scratch);
@@ -144,13 +156,11 @@ struct cg_conn *cg_conn_new(struct cg_http *http, int fd, const struct cg_endpoi
     c->exchange.proxy = NULL;
     c->exchange.local = local;
     c->exchange.fd = fd;
-    c->exchange.app_state = NULL;
     c->exchange.number = 0;
     c->stage = CG_STAGE_NONE;
     c->proxy_possible = http->proxy_versions != CG_PROXY_OFF;
-    c->head_taken = c->reused = c->eof = c->broken = c->must_close = c->line_owed = false;
+    c->reused = c->eof = c->broken = c->must_close = false;
     c->input_at = c->overflow_at = c->lingered_bytes = 0;
-    cg_head_reset(&c->head);
     cg_output_clear(c);
     cg_conn_enter(c, CG_CONN_IDLE);
     return c;
@@ -275,6 +285,11 @@ void cg_conn_expire(struct cg_conn *c) {
     case CG_CONN_CLOSED:
         break;
     }
+}
+
+void cg_conn_decline(struct cg_conn *c) {
+    CG_ASSERT(c->state == CG_CONN_READY && c->stage == CG_STAGE_NONE);
+    cg_conn_refuse(c, CG_FAULT_UNSERVED);
 }
 
 bool cg_conn_idle(const struct cg_conn *c) {

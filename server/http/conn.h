@@ -83,7 +83,8 @@ struct cg_access;
 
 /* What the core asks of its driver: the second seam. All may be called from within cg_conn_*(). */
 struct cg_io {
-    /* Push everything in cg_conn_output() out now, waiting for the client at most send_timeout;
+    /* Push everything in cg_conn_output() out now, waiting for the client at most send_timeout, on
+     * the thread that runs the application or one that stands in for it while it is in there;
      * calls cg_conn_sent() itself. 0 or -errno (the client is gone or stuck; the driver has called
      * cg_conn_broken()). */
     int (*drain)(void *io, struct cg_conn *conn);
@@ -176,6 +177,10 @@ void cg_conn_shut(struct cg_conn *c);
 /* The transport failed, or the client is gone: no more I/O. CG_WANT_CLOSE follows, after one
  * CG_WANT_APP if an exchange is under way. */
 void cg_conn_broken(struct cg_conn *c);
+
+/* Instead of cg_conn_run(), for a request that is complete and has not begun: nobody will come to
+ * it any more, so it gets a 503 and the connection's end. */
+void cg_conn_decline(struct cg_conn *c);
 
 /* Monotonic microseconds when the state times out, UINT64_MAX for never; and that it has. */
 uint64_t cg_conn_deadline_us(const struct cg_conn *c);

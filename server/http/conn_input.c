@@ -153,8 +153,6 @@ static void take_head(struct cg_conn *c) {
     c->input_at += c->head.end;
     c->head_taken = true;
     ex->begun_us = c->http->now_us;
-    ex->entered_us = ex->waited_us = 0;
-    ex->aborted = ex->client_left = false;
     cg_lenient_rewrite(&c->head, data, settings);
     enum cg_fault fault = cg_parser_parse(&ex->request, &c->head, data);
     if (!fault) {
@@ -420,12 +418,7 @@ static void keep_leftover(struct cg_conn *c) {
 }
 
 void cg_conn_next_request(struct cg_conn *c) {
-    struct cg_exchange *ex = &c->exchange;
-    cg_body_reset(&ex->body);
-    cg_request_reset(&ex->request);
-    cg_response_reset(&ex->response);
-    cg_head_reset(&c->head);
-    c->head_taken = false;
+    cg_conn_forget_exchange(c);
     keep_leftover(c);
     c->reused = true;
     if (c->input.len)

@@ -67,6 +67,9 @@ struct cg_conn {
 
 /* conn.c */
 void cg_conn_enter(struct cg_conn *c, enum cg_conn_state state);
+/* The exchange is over: nothing of it is left for the next one, be that this connection's or, when
+ * it is used again, another client's. */
+void cg_conn_forget_exchange(struct cg_conn *c);
 /* Closes in order: at once, or by way of SHUT and LINGER when input may still come. */
 void cg_conn_close(struct cg_conn *c);
 __attribute__((format(printf, 3, 4))) void

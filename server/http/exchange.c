@@ -6,6 +6,7 @@
 #include "server/http/exchange.h"
 
 #include "server/base/assert.h"
+#include "server/base/copy.h"
 #include "server/http/access.h"
 #include "server/http/conn_internal.h"
 
@@ -128,7 +129,6 @@ static void begin(struct cg_conn *c) {
     struct cg_http *http = c->http;
     http->requests_n++;
     c->exchange.number++;
-    c->excess_reported = false;
     c->exchange.entered_us = http->now_us;
     c->exchange.waited_us = http->now_us - c->since_us;
     c->stage = CG_STAGE_PULLING;
@@ -221,10 +221,15 @@ void cg_conn_log_in_place(const struct cg_conn *stuck, struct cg_http *http, int
     cg_buf_done(&line);
 }
 
-/* Sends what is queued from within the application's call. */
+/* Sends what is queued from within the application's call. To a copy of this process the client is
+ * gone. */
 static int drain(struct cg_conn *c) {
     if (cg_output_empty(c))
         return 0;
+    if (cg_is_copy()) {
+        cg_conn_broken(c);
+        return -EPIPE;
+    }
     cg_conn_enter(c, CG_CONN_SENDING);
     int rc = c->http->io->drain(c->http->io_ctx, c);
     if (rc < 0 && !c->broken)
@@ -243,12 +248,14 @@ static struct cg_conn *conn_of(struct cg_exchange *ex) {
 
 int cg_exchange_push(struct cg_exchange *ex, struct cg_slice bytes) {
     struct cg_conn *c = conn_of(ex);
-    if (c->broken || c->stage != CG_STAGE_PULLING)
+    if (c->broken)
         return -EPIPE;
-    if (bytes.len == 0)
-        return 0;
+    if (c->stage != CG_STAGE_PULLING)
+        return -ESHUTDOWN;
     if (!ex->response.started)
         return -EINVAL;
+    if (bytes.len == 0)
+        return 0;
     if (!ensure_head(c, -1))
         return -ENOMEM;
     struct cg_chunk chunk = {.bytes = bytes, .fd = -1};
@@ -276,5 +283,5 @@ int cg_exchange_inform(struct cg_exchange *ex, int status, struct cg_slice field
 
 bool cg_exchange_client_gone(struct cg_exchange *ex) {
     struct cg_conn *c = conn_of(ex);
-    return c->broken || c->http->io->client_gone(c->http->io_ctx, c, true);
+    return c->broken || cg_is_copy() || c->http->io->client_gone(c->http->io_ctx, c, true);
 }

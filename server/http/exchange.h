@@ -27,6 +27,7 @@ struct cg_exchange {
     uint64_t entered_us; /* when the application was entered; 0 = it was not */
     uint64_t waited_us;  /* how long the complete request had waited for that */
     unsigned number;     /* which request of its connection that reached the application, from 1 */
+    struct cg_buf notes; /* access_note.h */
     bool aborted;        /* the client does not get the whole response */
     bool client_left;    /* because it has gone, or takes nothing any more */
     void *app_state;     /* the application's own; NULL outside begin..end */
@@ -38,8 +39,9 @@ enum { CG_STATUS_CLIENT_LEFT = 499 }; /* in the access log only, as nginx's */
 int cg_exchange_status(const struct cg_exchange *ex);
 
 /* WSGI write(), from within begin or next: sends the head if it has not left, then these bytes, and
- * returns when they are on their way. Empty bytes send nothing. 0, or -errno when the client is
- * gone (the application should be told nothing, see conn.h). */
+ * returns when they are on their way. Empty bytes send nothing. 0; -EINVAL when there is no head to
+ * send, -ESHUTDOWN when the body has had its end; or another -errno when the client is gone (the
+ * application should be told nothing, see conn.h). */
 int cg_exchange_push(struct cg_exchange *ex, struct cg_slice bytes);
 
 /* Sends an informational response (103) at once; fields are validated "Name: value\r\n" lines.

@@ -355,9 +355,9 @@ bool cg_response_next_field(struct cg_slice *rest, struct cg_slice *ret_name,
 }
 
 struct cg_slice cg_response_field(const struct cg_response *r, struct cg_slice name) {
-    struct cg_slice rest = cg_response_all_fields(r), found, value;
+    struct cg_slice rest = cg_response_all_fields(r), found, value, last = {0};
     while (cg_response_next_field(&rest, &found, &value))
         if (cg_slice_eq_ci(found, name))
-            return value;
-    return cg_slice_of(NULL, 0);
+            last = value;
+    return last;
 }

@@ -82,7 +82,7 @@ struct cg_slice cg_response_all_fields(const struct cg_response *r);
 bool cg_response_next_field(struct cg_slice *rest, struct cg_slice *ret_name,
                             struct cg_slice *ret_value);
 
-/* The value of the first response field with this name (access log's {name}o); empty slice with at
+/* The value of the last response field with this name (access log's {name}o); empty slice with at
  * == NULL when absent. Includes Server, Date, Connection and what else the server added, once the
  * head is built. */
 struct cg_slice cg_response_field(const struct cg_response *r, struct cg_slice name);

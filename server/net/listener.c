@@ -5,6 +5,7 @@
  */
 #include "server/net/listener.h"
 
+#include "server/base/copy.h"
 #include "server/base/fd.h"
 #include "server/base/path.h"
 #include "server/net/address.h"
@@ -287,7 +288,9 @@ static int adopt_fd(struct cg_listener *l) {
     set_tcp_options(fd);
     l->fd = fd;
     rc = describe(l);
-    if (rc < 0)
+    if (rc == 0)
+        cg_copy_deny(fd);
+    else
         l->fd = -1;
     return rc;
 }
@@ -300,7 +303,9 @@ int cg_listener_bind(struct cg_listener *l, const struct cg_bind *bind,
     int rc = bind->kind == CG_BIND_TCP ? open_tcp(l, options->reuse_port) : open_unix(l, options);
     if (rc == 0)
         rc = describe(l);
-    if (rc < 0)
+    if (rc == 0)
+        cg_copy_deny(l->fd);
+    else
         cg_listener_close(l);
     return rc;
 }
@@ -399,6 +404,7 @@ int cg_listener_accept(const struct cg_listener *l, struct cg_endpoint *ret_peer
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return errno == EWOULDBLOCK || is_lost_client(errno) ? -EAGAIN : -errno;
+    cg_copy_deny(fd);
     /* A unix client may have bound any name it likes; one such as "127.0.0.1" must not pass for an
      * address. */
     if (l->local.family == CG_FAMILY_UNIX ||

@@ -283,3 +283,29 @@ CG_TEST(the_scheme_is_believed_of_a_header_only_when_no_variable_says_it) {
     }
     cg_buf_done(&packet);
 }
+
+/* Connections are used again from one client to the next. */
+CG_TEST(an_exchange_forgets_the_one_before) {
+    struct cg_settings settings = uwsgi_settings("auto");
+    struct cg_buf packet = CG_BUF_INIT;
+    struct memory_transport t;
+    packet_make(&packet, 0, GET);
+    mt_open(&t, &hello, &settings);
+    mt_log_access(&t, "%(s)s %(B)s");
+    for (int i = 0; i < 3; i++) {
+        t.sends_max = i == 1 ? 10 : SIZE_MAX; /* the second client leaves */
+        t.sent.len = 0;
+        mt_feed(&t, cg_buf_slice(&packet));
+        CG_CHECK(t.closed);
+        CG_CHECK_INT(cg_conn_exchange(t.conn)->aborted, i == 1);
+        cg_conn_free(t.conn);
+        t.conn = cg_conn_new(&t.http, -1, &t.peer, &t.local, CG_PROTOCOL_AUTO, &t);
+        CG_CHECK(t.conn);
+        CG_CHECK_INT(cg_conn_exchange(t.conn)->entered_us, 0);
+        CG_CHECK_INT(cg_conn_exchange(t.conn)->begun_us, 0);
+        CG_CHECK_INT(cg_conn_exchange(t.conn)->aborted, false);
+    }
+    CG_CHECK_SLICE(cg_buf_slice(&t.lines), "200 5\n499 0\n200 5\n");
+    mt_close(&t);
+    cg_buf_done(&packet);
+}

@@ -8,6 +8,8 @@
 
 #include "server/base/fd.h"
 
+#include <errno.h>
+
 #define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 #define GET_1_0 "GET / HTTP/1.0\r\n\r\n"
 #define HEAD "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -211,6 +213,16 @@ CG_TEST(pushing_too_much_is_cut_too) {
     MT_TRY(.script = &s, .input = CG_SLICE(GET),
            .want = CG_SLICE(OK MT_KEEP "Content-Length: 3\r\n\r\nabc"), .exchanges_n = 1,
            .reports = TOO_MUCH);
+}
+
+CG_TEST(pushing_without_a_head_is_an_error) {
+    static const struct fake_script script = {.pushes = {"a"}, .fails_in_begin = true};
+    struct memory_transport t;
+    mt_open(&t, &script, NULL);
+    mt_feed(&t, CG_SLICE(GET));
+    CG_CHECK_INT(t.app.push_rc, -EINVAL);
+    CG_CHECK(memmem(t.sent.at, t.sent.len, "HTTP/1.1 500 ", 13) == t.sent.at);
+    mt_close(&t);
 }
 
 CG_TEST(pushing_to_a_client_that_left_fails_and_the_exchange_ends) {
