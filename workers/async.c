@@ -23,6 +23,8 @@ enum {
     /* How long idle clients are waited for when the worker stops. Those who are kept alive too:
      * their next request may be on its way, and is answered with Connection: close. */
     STOP_SILENT_US = 500 * 1000,
+    /* When to try again to write what the log did not take. */
+    LOG_PAUSE_US = 50 * 1000,
     /* Whoever comes so much later than he was expected was held up by the machine. */
     LATE_US = 1000 * 1000,
 };
@@ -164,8 +166,10 @@ bool cg_async_upkeep(struct cg_async *e) {
     cg_async_threads_collect(e);
     cg_worker_beat(w, now_us);
     cg_worker_take_signals(w, now_us);
-    if (w->stop == CG_STOP_QUICK)
+    if (w->stop == CG_STOP_QUICK) {
+        cg_async_clients_decline(e);
         return false;
+    }
     if (e->expected_us < now_us && now_us - e->expected_us > LATE_US)
         cg_async_calls_excuse(e, now_us - e->expected_us);
     e->expected_us = now_us;
@@ -189,6 +193,8 @@ static uint64_t due_us(const struct cg_async *e) {
     if (beat_ms >= 0)
         at_us = earlier(at_us, e->http.now_us + (uint64_t)beat_ms * 1000);
     at_us = earlier(at_us, cg_async_calls_due_us(e));
+    if (e->log_waits)
+        at_us = earlier(at_us, e->http.now_us + LOG_PAUSE_US);
     if (e->pause_until_us)
         at_us = earlier(at_us, e->pause_until_us);
     if (e->stopping)

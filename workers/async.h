@@ -114,7 +114,7 @@ struct cg_async_thread {
     uv_cond_t woken;
     enum cg_async_task task;        /* under lock */
     struct cg_async_client *client; /* whom it calls the application for */
-    bool has_host;                  /* its own */
+    bool has_host;                  /* its own, or, in drain, of the thread that writes for it */
     bool offers_host;    /* under lock: it is idle, has the host, and keeps it a moment */
     struct cg_http http; /* the surroundings of the connection that it runs */
 
@@ -166,6 +166,7 @@ struct cg_async {
     int64_t queue_left;
     uint64_t silent_until_us; /* UINT64_MAX: they have been closed */
     uint64_t expected_us;     /* when at the latest the next upkeep was to be */
+    bool log_waits;           /* access lines are left, whose reader is slow */
 
     /* async_clients.c */
     struct cg_http http;
@@ -228,6 +229,8 @@ void cg_async_clients_expire(struct cg_async *e);
  * the application's has left already, and an end. c stays, with its descriptor, for its thread. */
 void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_client *c,
                                      bool has_begun);
+/* The worker ends: requests that no thread has come to are told so. */
+void cg_async_clients_decline(struct cg_async *e);
 /* The worker stops: who is idle goes, unless something has come that has not been read yet. */
 void cg_async_clients_close_idle(struct cg_async *e);
 /* What is sent of a client's output by one attempt: 0 or -errno. For the client's owner; may_hold
@@ -297,7 +300,8 @@ void cg_async_thread_give_host(struct cg_async_thread *t);
 void cg_async_thread_call(struct cg_async_thread *t);
 /* May it let something out? False when its call has been given up. */
 bool cg_async_thread_come_out(struct cg_async_thread *t);
-/* cg_io.drain; io is the thread. */
+/* cg_io.drain; io is the thread. It may be another one of the application's that comes to it, while
+ * this one is in the application. */
 int cg_async_thread_drain(void *io, struct cg_conn *conn);
 
 #endif

@@ -10,6 +10,7 @@
  */
 #include "workers/async.h"
 
+#include "server/arbiter/stack.h"
 #include "workers/core.h"
 #include "workers/io_socket.h"
 
@@ -175,7 +176,8 @@ void cg_async_thread_leave(struct cg_async_thread *t) {
 /* Calling the application */
 
 /* Waits for the reader of WSGI's write(), without the host: at most send_timeout. `timeout` is
- * about the application and not about the client, so the call has no age meanwhile. */
+ * about the application and not about the client, so the call has no age meanwhile. Whichever
+ * thread writes, it has the host, and t uses neither that nor the client before it is done. */
 static int wait_writable(struct cg_async_thread *t, int fd) {
     const struct cg_async *e = t->engine;
     struct pollfd fds[] = {{.fd = fd, .events = POLLOUT},
@@ -188,8 +190,6 @@ static int wait_writable(struct cg_async_thread *t, int fd) {
         n = poll(fds, 2, timeout_ms > 0 && timeout_ms < INT_MAX ? (int)timeout_ms : -1);
     } while (n < 0 && errno == EINTR);
     cg_async_thread_take_host(t);
-    cg_http_tick(&t->http);
-    atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed);
     if (n > 0)
         return fds[1].revents ? -ECANCELED : 0;
     return n == 0 ? -ETIMEDOUT : -errno;
@@ -206,6 +206,8 @@ int cg_async_thread_drain(void *io, struct cg_conn *conn) {
     }
     if (rc < 0)
         cg_conn_broken(conn);
+    cg_http_tick(&t->http);
+    atomic_store_explicit(&t->since_us, t->http.now_us, memory_order_relaxed); /* as by a chunk */
     if (rc != -ECANCELED)
         go_in(t);
     return rc;
@@ -281,7 +283,7 @@ static bool step(struct cg_async_thread *t) {
 
 void cg_async_thread_call(struct cg_async_thread *t) {
     struct cg_worker *w = t->engine->worker;
-    cg_log_flush(); /* nothing finished is lost if the application takes the process down */
+    cg_log_try_flush(); /* what is finished is not lost if the application ends the process */
     cg_async_thread_take_host(t);
     cg_worker_enter_app(w);
     uint64_t begun_us = since_us(t);
@@ -321,16 +323,17 @@ uint64_t cg_async_calls_due_us(const struct cg_async *e) {
     return first_us;
 }
 
-/* The words are the arbiter's, for workers that cannot say it themselves. */
+/* The words are the arbiter's, for workers that cannot say it themselves. Who is stuck answers at
+ * once, or not at all. */
 static void report(const struct cg_async_thread *t) {
     const struct cg_child *child = t->engine->worker->child;
     struct cg_slot_view view;
-    char words[CG_SLOT_WORDS_MAX];
+    char words[CG_SLOT_WORDS_MAX], stack[CG_SLOT_STACK_MAX];
     show(t); /* until it comes back: it is the oldest */
     cg_slot_read(child->slot, &view);
-    cg_log(CG_LOG_CRITICAL, "WORKER TIMEOUT (pid:%d): %s", (int)getpid(),
-           cg_slot_words(&view, t->engine->http.now_us, words));
-    child->runtime->dump(child->rt, t->id);
+    size_t len = child->runtime->stack(child->rt, t->id, stack, sizeof(stack));
+    cg_stack_log(getpid(), cg_slot_words(&view, t->engine->http.now_us, words),
+                 cg_slice_of(stack, len));
 }
 
 /* The client is told now, so that no proxy asks the next worker the same thing. */

@@ -10,6 +10,7 @@
 #include "workers/async.h"
 
 #include "server/base/fd.h"
+#include "workers/client_io.h"
 #include "workers/core.h"
 #include "workers/io_socket.h"
 
@@ -42,37 +43,9 @@ static void client_free(struct cg_async *e, struct cg_async_client *c) {
         free(c);
 }
 
-static bool receive(struct cg_async_client *c) {
-    char *at;
-    size_t len;
-    if (!c->readable)
-        return false;
-    if (cg_conn_space(c->conn, &at, &len) < 0) {
-        cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
-        cg_conn_broken(c->conn);
-        return true;
-    }
-    ssize_t n = cg_socket_recv(c->fd, at, len);
-    c->readable = n > 0 && (size_t)n == len;
-    if (n == -EAGAIN)
-        return false;
-    if (n > 0)
-        cg_conn_fed(c->conn, (size_t)n);
-    else if (n == 0)
-        cg_conn_eof(c->conn);
-    else
-        cg_conn_broken(c->conn);
-    return true;
-}
-
 int cg_async_client_send(const struct cg_settings *settings, struct cg_async_client *c,
                          bool may_hold) {
-    ssize_t n = cg_socket_send(c->fd, cg_conn_output(c->conn), settings->sendfile, may_hold);
-    if (n >= 0)
-        cg_conn_sent(c->conn, (size_t)n);
-    if (n == -ENODATA)
-        cg_log(CG_LOG_WARNING, "A file became shorter while it was being sent.");
-    return n < 0 ? (int)n : 0;
+    return cg_client_send(c->conn, c->fd, settings, may_hold);
 }
 
 static bool transmit(struct cg_async *e, struct cg_async_client *c) {
@@ -86,13 +59,11 @@ static bool transmit(struct cg_async *e, struct cg_async_client *c) {
 static bool step(struct cg_async *e, struct cg_async_client *c) {
     switch (cg_conn_wants(c->conn)) {
     case CG_WANT_READ:
-        return receive(c);
+        return cg_client_receive(c->conn, c->fd, &c->readable);
     case CG_WANT_WRITE:
         return transmit(e, c);
     case CG_WANT_SHUT:
-        shutdown(c->fd, SHUT_WR);
-        cg_conn_shut(c->conn);
-        c->readable = true; /* it may have sent more, or its FIN, already */
+        cg_client_shut(c->conn, c->fd, &c->readable);
         return true;
     case CG_WANT_APP:
     case CG_WANT_CLOSE:
@@ -146,14 +117,6 @@ static int watch(struct cg_async *e, struct cg_async_client *c) {
     return rc;
 }
 
-/* A deadline that only moves away is not moved in the heap, see clients.c. */
-static int schedule(struct cg_async *e, struct cg_async_client *c) {
-    uint64_t at_us = cg_conn_deadline_us(c->conn);
-    if (cg_deadline_is_set(&c->deadline) && c->deadline.at_us <= at_us)
-        return 0;
-    return cg_deadlines_set(&e->deadlines, &c->deadline, at_us);
-}
-
 static void park(struct cg_async *e, struct cg_async_client *c) {
     bool idle = cg_conn_idle(c->conn);
     if (idle && e->silence_over) {
@@ -165,7 +128,7 @@ static void park(struct cg_async *e, struct cg_async_client *c) {
     }
     int rc = watch(e, c);
     if (rc == 0)
-        rc = schedule(e, c);
+        rc = cg_client_schedule(c->conn, &e->deadlines, &c->deadline);
     if (rc < 0) {
         cg_log(CG_LOG_ERROR, "Cannot wait for a client: %s", strerror(-rc));
         cg_conn_broken(c->conn);
@@ -325,6 +288,16 @@ void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_c
     }
     cg_conn_answer_in_place(other->conn, c->conn);
     pump(e, other);
+}
+
+void cg_async_clients_decline(struct cg_async *e) {
+    while (!cg_list_empty(&e->ready)) {
+        struct cg_async_client *c = CG_LIST_ENTRY(e->ready.next, struct cg_async_client, place);
+        cg_list_remove(&c->place);
+        c->away = false;
+        cg_conn_decline(c->conn);
+        pump(e, c);
+    }
 }
 
 void cg_async_clients_close_idle(struct cg_async *e) {

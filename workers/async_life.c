@@ -135,13 +135,15 @@ void cg_async_threads_follow(struct cg_async *e) {
     }
 }
 
-/* Without the host. */
+/* Without the host, which is given its time whenever it wants it. */
 static void wait_finished(struct cg_async *e) {
     const struct cg_child *child = e->worker->child;
-    struct pollfd p = {.fd = e->finish_fds[0], .events = POLLIN};
-    while (poll(&p, 1, -1) < 0) {
+    struct pollfd fds[] = {{.fd = e->finish_fds[0], .events = POLLIN},
+                           {.fd = e->worker->poll_fd, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 || !fds[0].revents) {
+        cg_fd_drain(e->worker->poll_fd); /* first: what comes later wakes again */
         child->runtime->wait_end(child->rt);
-        child->runtime->poll(child->rt);
+        cg_worker_poll_host(e->worker);
         child->runtime->wait_begin(child->rt);
     }
 }

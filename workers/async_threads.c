@@ -263,11 +263,16 @@ static bool lead_call(struct cg_async *e, struct cg_async_thread *t, struct cg_a
     return call(e, t);
 }
 
+/* Before the loop waits. It does not wait for whoever reads the log. */
+static void flush_log(struct cg_async *e) {
+    e->log_waits = !cg_log_try_flush();
+}
+
 /* Looks before it waits, because to give the host away may cost its switch interval. */
 static void lead_turn(struct cg_async *e, struct cg_async_thread *t, bool may_wait) {
     bool wait = may_wait && (!t->has_host || t->looked);
     if (wait) {
-        cg_log_flush();
+        flush_log(e);
         stop_ticking(e);
         cg_async_thread_give_host(t);
     }
@@ -406,7 +411,7 @@ static void mind(struct cg_async *e) {
             cg_async_finish(e);
             return;
         }
-        cg_log_flush();
+        flush_log(e);
         cg_async_turn(e, true);
     }
 }

@@ -11,6 +11,7 @@
 #include "workers/clients.h"
 
 #include "server/base/fd.h"
+#include "workers/client_io.h"
 #include "workers/core.h"
 #include "workers/io_socket.h"
 
@@ -18,7 +19,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 enum {
     /* What one client may do in one turn: about sixteen pipelined requests, or some MiB of a body.
@@ -71,6 +71,13 @@ static void begin_request(struct cg_clients *s, const struct cg_exchange *ex) {
     s->http.draining = s->worker->stop != CG_STOP_NO;
 }
 
+/* The application has said something, or waits for its client: that is a sign of life. */
+static void show_life(struct cg_clients *s) {
+    cg_http_tick(&s->http);
+    cg_worker_beat(s->worker, s->http.now_us);
+    cg_worker_take_signals(s->worker, s->http.now_us);
+}
+
 static void run_app(struct cg_clients *s, struct client *c) {
     const struct cg_exchange *ex = cg_conn_exchange(c->conn);
     if (!ex->response.started && !cg_conn_in_app(c->conn))
@@ -79,9 +86,7 @@ static void run_app(struct cg_clients *s, struct client *c) {
     cg_worker_enter_app(s->worker);
     cg_conn_run(c->conn);
     cg_worker_leave_app(s->worker);
-    cg_http_tick(&s->http);
-    cg_worker_beat(s->worker, s->http.now_us);
-    cg_worker_take_signals(s->worker, s->http.now_us);
+    show_life(s);
 }
 
 int cg_clients_wait_ms(const struct cg_clients *s, uint64_t at_us) {
@@ -100,6 +105,7 @@ int cg_clients_wait_ms(const struct cg_clients *s, uint64_t at_us) {
 static int wait_writable(struct cg_clients *s, int fd) {
     struct cg_worker *w = s->worker;
     int64_t timeout_s = w->settings->send_timeout;
+    cg_http_tick(&s->http); /* the application may have taken its time */
     uint64_t until_us =
         timeout_s > 0 ? s->http.now_us + (uint64_t)timeout_s * SECOND_US : UINT64_MAX;
     while (!leaving_now(s)) {
@@ -111,9 +117,7 @@ static int wait_writable(struct cg_clients *s, int fd) {
         w->child->runtime->wait_begin(w->child->rt);
         int n = poll(fds, 2, timeout_ms);
         w->child->runtime->wait_end(w->child->rt);
-        cg_http_tick(&s->http);
-        cg_worker_beat(w, s->http.now_us);
-        cg_worker_take_signals(w, s->http.now_us);
+        show_life(s);
         if (n > 0 && fds[0].revents)
             return 0;
         if (s->http.now_us >= until_us)
@@ -122,37 +126,8 @@ static int wait_writable(struct cg_clients *s, int fd) {
     return -ECANCELED;
 }
 
-static bool receive(struct cg_clients *s, struct client *c) {
-    char *at;
-    size_t len;
-    if (!c->readable)
-        return false;
-    if (cg_conn_space(c->conn, &at, &len) < 0) {
-        cg_log(CG_LOG_ERROR, "Out of memory: a client is dropped.");
-        cg_conn_broken(c->conn);
-        return true;
-    }
-    ssize_t n = cg_socket_recv(c->source.fd, at, len);
-    c->readable = n > 0 && (size_t)n == len;
-    if (n == -EAGAIN)
-        return false;
-    if (n > 0)
-        cg_conn_fed(c->conn, (size_t)n);
-    else if (n == 0)
-        cg_conn_eof(c->conn);
-    else
-        cg_conn_broken(c->conn);
-    return true;
-}
-
 static int send_some(struct cg_clients *s, struct client *c) {
-    const struct cg_output *out = cg_conn_output(c->conn);
-    ssize_t n = cg_socket_send(c->source.fd, out, s->worker->settings->sendfile, false);
-    if (n >= 0)
-        cg_conn_sent(c->conn, (size_t)n);
-    if (n == -ENODATA)
-        cg_log(CG_LOG_WARNING, "A file became shorter while it was being sent.");
-    return n < 0 ? (int)n : 0;
+    return cg_client_send(c->conn, c->source.fd, s->worker->settings, false);
 }
 
 static bool transmit(struct cg_clients *s, struct client *c) {
@@ -173,16 +148,14 @@ static bool transmit(struct cg_clients *s, struct client *c) {
 static bool step(struct cg_clients *s, struct client *c) {
     switch (cg_conn_wants(c->conn)) {
     case CG_WANT_READ:
-        return receive(s, c);
+        return cg_client_receive(c->conn, c->source.fd, &c->readable);
     case CG_WANT_WRITE:
         return transmit(s, c);
     case CG_WANT_APP:
         run_app(s, c);
         return true;
     case CG_WANT_SHUT:
-        shutdown(c->source.fd, SHUT_WR);
-        cg_conn_shut(c->conn);
-        c->readable = true; /* it may have sent more, or its FIN, already */
+        cg_client_shut(c->conn, c->source.fd, &c->readable);
         return true;
     case CG_WANT_CLOSE:
         break;
@@ -201,20 +174,11 @@ static int watch(struct cg_clients *s, struct client *c) {
     return rc;
 }
 
-/* A deadline that only moves away, as it does with every byte and every keep-alive request, is not
- * moved in the heap: when the old one comes, cg_clients_expire() looks at the connection again. */
-static int schedule(struct cg_clients *s, struct client *c) {
-    uint64_t at_us = cg_conn_deadline_us(c->conn);
-    if (cg_deadline_is_set(&c->deadline) && c->deadline.at_us <= at_us)
-        return 0;
-    return cg_deadlines_set(&s->deadlines, &c->deadline, at_us);
-}
-
 static void park(struct cg_clients *s, struct client *c) {
     bool idle = cg_conn_idle(c->conn);
     int rc = watch(s, c);
     if (rc == 0)
-        rc = schedule(s, c);
+        rc = cg_client_schedule(c->conn, &s->deadlines, &c->deadline);
     if (rc < 0) {
         cg_log(CG_LOG_ERROR, "Cannot wait for a client: %s", strerror(-rc));
         client_free(s, c);
@@ -381,6 +345,7 @@ static int io_drain(void *io, struct cg_conn *conn) {
             return rc;
         }
     }
+    show_life(s);
     return 0;
 }
 

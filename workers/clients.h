@@ -17,7 +17,13 @@
 #include "workers/worker.h"
 
 /* What the tokens in the wait set point to. */
-enum cg_source_kind { CG_SOURCE_WAKE, CG_SOURCE_PARENT, CG_SOURCE_LISTENER, CG_SOURCE_CLIENT };
+enum cg_source_kind {
+    CG_SOURCE_WAKE,
+    CG_SOURCE_POLL,
+    CG_SOURCE_PARENT,
+    CG_SOURCE_LISTENER,
+    CG_SOURCE_CLIENT
+};
 
 struct cg_source {
     enum cg_source_kind kind;

@@ -5,13 +5,12 @@
  * line and the time; header fields show as absent, and of the response there is no more than a
  * status for the log.
  */
+#include "server/base/clock.h"
 #include "server/base/log.h"
 #include "server/http/access.h"
 #include "server/http/request_line.h"
 #include "server/http/target.h"
 #include "workers/core.h"
-
-#include <time.h>
 
 /* Up to the next space, which goes too. */
 static struct cg_slice take_word(struct cg_slice *rest) {
@@ -50,7 +49,7 @@ static void log_line(struct cg_access *access, const struct cg_lost *lost, uint6
     fill_request(&ex.request, lost);
     ex.response.status = lost->status;
     cg_access_set_pid(access, lost->pid);
-    if (cg_access_render(access, &ex, now_us, time(NULL), &line) == 0)
+    if (cg_access_render(access, &ex, now_us, cg_clock_wall_s(), &line) == 0)
         cg_log_access(cg_buf_slice(&line));
     cg_log_flush();
     cg_buf_done(&line);

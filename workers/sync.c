@@ -39,7 +39,7 @@ struct sync {
     struct cg_worker *worker;
     struct cg_clients clients;
     struct cg_waitset *waits;
-    struct cg_source wake, parent;
+    struct cg_source wake, poll, parent;
     struct listener *listeners;
     size_t listeners_n;
     bool listening;          /* they are in the wait set */
@@ -217,6 +217,10 @@ static void dispatch(struct sync *s, const struct cg_wait_event *event) {
     switch (source->kind) {
     case CG_SOURCE_WAKE:
         break; /* each turn takes the signals */
+    case CG_SOURCE_POLL:
+        cg_fd_drain(source->fd); /* first: what comes later wakes again */
+        cg_worker_poll_host(s->worker);
+        break;
     case CG_SOURCE_PARENT:
         cg_waitset_remove(s->waits, source->fd);
         cg_worker_parent_gone(s->worker, s->clients.http.now_us);
@@ -237,7 +241,7 @@ static int turn(struct sync *s) {
     cg_http_tick(&s->clients.http);
     cg_worker_beat(w, s->clients.http.now_us);
     cg_worker_take_signals(w, s->clients.http.now_us);
-    w->child->runtime->poll(w->child->rt);
+    cg_worker_poll_host(w);
     for (int i = 0; i < n && w->stop != CG_STOP_QUICK; i++)
         dispatch(s, &events[i]);
     cg_clients_serve_ready(&s->clients);
@@ -263,6 +267,7 @@ static int init(struct sync *s, struct cg_worker *w) {
     *s = (struct sync){
         .worker = w,
         .wake = {CG_SOURCE_WAKE, w->wake_fd},
+        .poll = {CG_SOURCE_POLL, w->poll_fd},
         .parent = {CG_SOURCE_PARENT, w->child->parent_fd},
         .waits = cg_waitset_new(),
     };
@@ -273,6 +278,8 @@ static int init(struct sync *s, struct cg_worker *w) {
         rc = init_listeners(s, w->child->listeners);
     if (rc == 0)
         rc = cg_waitset_add(s->waits, s->wake.fd, CG_WAIT_READ, &s->wake);
+    if (rc == 0)
+        rc = cg_waitset_add(s->waits, s->poll.fd, CG_WAIT_READ, &s->poll);
     if (rc == 0)
         rc = cg_waitset_add(s->waits, s->parent.fd, CG_WAIT_READ, &s->parent);
     return rc;

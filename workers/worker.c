@@ -4,12 +4,13 @@
  * It is no driver: it never touches a client.
  *
  * Owns, at file level because a handler gets no argument: the signals noted and not yet taken, the
- * pipe that wakes the driver, and whom to interrupt. One worker per process. The pipe is never
+ * pipe that wakes the driver, and whom to interrupt. One worker per process. Pipes are never
  * closed: a signal may come until the process ends.
  */
 #include "workers/worker.h"
 
 #include "server/base/clock.h"
+#include "server/base/copy.h"
 #include "server/base/fd.h"
 #include "server/base/log.h"
 #include "server/base/num.h"
@@ -71,10 +72,11 @@ static const struct {
 enum { DRIVERS_N = sizeof(driver_table) / sizeof(driver_table[0]) };
 
 _Static_assert(ATOMIC_INT_LOCK_FREE == 2, "handlers may touch lock-free atomics only");
-static _Atomic int notes;  /* enum note, or-ed */
-static _Atomic int apps_n; /* threads that are in the application */
-static _Atomic bool quick; /* a quick stop was noted, perhaps not taken yet */
-static int wake_write_fd;
+static _Atomic int notes;       /* enum note, or-ed */
+static _Atomic int apps_n;      /* threads that are in the application */
+static _Atomic bool quick;      /* a quick stop was noted, perhaps not taken yet */
+static _Atomic int orders_seen; /* enum cg_slot_told */
+static int wake_write_fd = -1;
 static pid_t worker_pid, arbiter_pid;
 static unsigned orphan_s; /* how long this process may go on without its arbiter */
 static const struct cg_runtime *runtime;
@@ -108,19 +110,7 @@ static void follow_arbiter(void) {
 #endif
 }
 
-static void on_signal(int number) {
-    int saved = errno;
-    if (getpid() != worker_pid) {
-        /* A process that the application forked, without exec: the signal is its own, and it must
-         * not wake us through the pipe that it shares. */
-        signal(number, SIG_DFL);
-        raise(number);
-        errno = saved;
-        return;
-    }
-    enum note note = note_of(number);
-    if (number == SIGTERM && is_orphan())
-        limit_life();
+static void take_note(enum note note) {
     if (note == NOTE_QUICK)
         atomic_store(&quick, true);
     if (note != NOTE_NOTHING) {
@@ -128,7 +118,25 @@ static void on_signal(int number) {
         ssize_t ignored = write(wake_write_fd, "", 1); /* a full pipe wakes as well */
         (void)ignored;
     }
-    if (note == NOTE_QUICK && atomic_load(&apps_n) > 0)
+}
+
+void cg_worker_note(int number) {
+    if (cg_is_copy()) {
+        cg_copy_take_signal(number);
+        return;
+    }
+    if (wake_write_fd < 0)
+        return;
+    if (number == SIGTERM && is_orphan())
+        limit_life();
+    take_note(note_of(number));
+}
+
+static void on_signal(int number) {
+    int saved = errno;
+    bool copy = cg_is_copy();
+    cg_worker_note(number);
+    if (!copy && note_of(number) == NOTE_QUICK && atomic_load(&apps_n) > 0)
         runtime->interrupt(rt);
     errno = saved;
 }
@@ -169,11 +177,27 @@ static void stop(struct cg_worker *w, enum cg_stop how, bool takes_queue, uint64
         show(w, CG_SLOT_LEAVING);
 }
 
+/* What the arbiter says by a signal stands in the slot, too: the application may have a handler of
+ * its own there. */
+static void take_orders(const struct cg_worker *w) {
+    int told = atomic_load_explicit(&w->child->slot->told, memory_order_relaxed);
+    if (told != atomic_load_explicit(&orders_seen, memory_order_relaxed) &&
+        told != atomic_exchange(&orders_seen, told))
+        take_note(told == CG_TOLD_TO_QUIT ? NOTE_QUICK : NOTE_GRACEFUL);
+}
+
+void cg_worker_poll_host(struct cg_worker *w) {
+    if (runtime->poll(rt))
+        take_note(NOTE_GRACEFUL);
+    take_orders(w);
+}
+
 void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us) {
     if (w->stop == CG_STOP_GRACEFUL && now_us >= w->stop_deadline_us) {
         cg_log(CG_LOG_WARNING, "Worker graceful timeout (pid:%d)", (int)worker_pid);
         stop(w, CG_STOP_QUICK, false, now_us);
     }
+    take_orders(w);
     if (atomic_load_explicit(&notes, memory_order_relaxed) == 0)
         return;
     cg_fd_drain(w->wake_fd); /* before the exchange: a later signal wakes again */
@@ -289,16 +313,20 @@ static cg_driver_fn find_driver(const char *name) {
 
 static int init(struct cg_worker *w, struct cg_child *child) {
     const struct cg_worker_app *app = child->ctx;
-    int wake_fds[2];
+    int wake_fds[2], poll_fds[2];
     int rc = cg_fd_wake_pipe(wake_fds);
+    if (rc == 0)
+        rc = cg_fd_wake_pipe(poll_fds);
     if (rc < 0)
         return rc;
+    child->poll_fd = poll_fds[1];
     *w = (struct cg_worker){
         .child = child,
         .settings = child->settings,
         .app = app->app,
         .app_ctx = app->ctx,
         .wake_fd = wake_fds[0],
+        .poll_fd = poll_fds[0],
         .requests_max = draw_requests_max(child->settings),
     };
     wake_write_fd = wake_fds[1];
@@ -311,6 +339,7 @@ static int init(struct cg_worker *w, struct cg_child *child) {
     atomic_store(&notes, 0);
     atomic_store(&apps_n, 0);
     atomic_store(&quick, false);
+    atomic_store(&orders_seen, CG_TOLD_NOTHING);
     install_signals();
     follow_arbiter();
     return 0;
@@ -318,7 +347,7 @@ static int init(struct cg_worker *w, struct cg_child *child) {
 
 static enum cg_exit boot(struct cg_worker *w) {
     cg_worker_enter_app(w); /* importing it is running it */
-    enum cg_exit code = runtime->boot(rt, w->settings, w->requests_max);
+    enum cg_exit code = runtime->boot(rt, w->child, w->requests_max);
     cg_worker_leave_app(w);
     follow_arbiter(); /* loading may have changed the user */
     cg_worker_take_signals(w, cg_clock_us());

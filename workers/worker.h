@@ -22,6 +22,7 @@ struct cg_worker {
     const struct cg_app *app;
     void *app_ctx;
     int wake_fd; /* readable when a signal was noted */
+    int poll_fd; /* readable when the host wants cg_worker_poll_host() */
     enum cg_stop stop;
     bool orphan; /* the arbiter is gone, and the log says so */
     /* With a graceful stop: what waits in the listeners' queues is this worker's to serve, since
@@ -49,6 +50,15 @@ void cg_worker_lost(const struct cg_lost *lost, uint64_t now_us);
  * reopens logs, and turns a graceful stop whose time is over into a quick one. Cheap when there is
  * nothing. */
 void cg_worker_take_signals(struct cg_worker *w, uint64_t now_us);
+
+/* The main thread calls it, with the host, when it has drained poll_fd, when its wait was
+ * interrupted, and as often as it likes: the host handles what is pending. Costs next to nothing
+ * then. */
+void cg_worker_poll_host(struct cg_worker *w);
+
+/* As if the signal had come, which the caller, the host's handler, has handled otherwise. In a copy
+ * it takes its default action, outside of a worker nothing happens. Async-signal-safe. */
+void cg_worker_note(int number);
 
 /* Has INT or QUIT come, even if it is not taken yet? For any thread. What the application says then
  * was broken off and is not for the client. */

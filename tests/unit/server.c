@@ -163,12 +163,17 @@ static void execute(void *rt, const char *const *variables) {
         script->execute(variables);
 }
 
+static bool wants_to_leave(void *rt) {
+    return false;
+}
+
 static const struct cg_runtime runtime = {
     .before_fork = nothing,
     .after_fork_parent = nothing,
     .after_fork_child = nothing,
     .wait_begin = nothing,
     .wait_end = nothing,
+    .poll = wants_to_leave,
     .moment = moment,
     .opened = opened,
     .second_to = second_to,

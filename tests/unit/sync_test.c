@@ -210,28 +210,28 @@ static void thaw_after(int ms) {
 }
 
 CG_TEST(request_that_came_in_time_is_served_when_keepalive_is_over) {
-    rig.settings.keepalive = 1;
+    rig.settings.keepalive = 2;
     rig_start();
     int fd = rig_connect_tcp();
     rig_ask(fd, "/");
     rig_hear_hello(fd);
     freeze();
     rig_ask(fd, "/");
-    thaw_after(1100);
+    thaw_after(2100);
     rig_hear_hello(fd);
     rig_hear_end(fd);
     rig_stop();
 }
 
 CG_TEST(head_that_came_in_time_is_served_when_client_header_timeout_is_over) {
-    rig.settings.client_header_timeout = 1;
+    rig.settings.client_header_timeout = 2;
     rig_start();
     int fd = rig_connect_tcp();
     rig_say(fd, "GET / HTTP/1.1\r\n");
     rig_expect_service();
     freeze();
     rig_say(fd, "Host: a\r\n\r\n");
-    thaw_after(1100);
+    thaw_after(2100);
     rig_hear_hello(fd);
     rig_stop();
 }

@@ -149,9 +149,9 @@ static void rt_thread_end(void *rt) {
     CG_CHECK(!host_is_free);
 }
 
-static enum cg_exit rt_boot(void *rt, const struct cg_settings *settings, uint64_t requests_max) {
+static enum cg_exit rt_boot(void *rt, const struct cg_child *child, uint64_t requests_max) {
     (void)rt;
-    CG_CHECK(requests_max >= (uint64_t)settings->max_requests);
+    CG_CHECK(requests_max >= (uint64_t)child->settings->max_requests);
     if (rig.clients_max > 0) {
         int next_fd = dup(0); /* the wait set's */
         rlim_t max = (rlim_t)(next_fd + 1 + rig.clients_max);
@@ -174,15 +174,16 @@ static void rt_interrupt(void *rt) {
     interrupted = true;
 }
 
-static void rt_poll(void *rt) {
+static bool rt_poll(void *rt) {
     (void)rt;
     CG_CHECK(!host_is_free);
+    return false;
 }
 
-static void rt_dump(void *rt, pthread_t thread) {
+static size_t rt_stack(void *rt, pthread_t thread, char *ret_text, size_t size) {
     (void)rt;
-    cg_log(CG_LOG_INFO, "Stack of %s thread",
-           pthread_equal(thread, pthread_self()) ? "this" : "that");
+    return (size_t)snprintf(ret_text, size, "Stack of %s thread",
+                            pthread_equal(thread, pthread_self()) ? "this" : "that");
 }
 
 static void rt_reopen_logs(void *rt) {
@@ -199,7 +200,7 @@ static const struct cg_runtime runtime = {
     .boot = rt_boot,
     .leave = rt_leave,
     .interrupt = rt_interrupt,
-    .dump = rt_dump,
+    .stack = rt_stack,
     .poll = rt_poll,
 };
 

@@ -16,7 +16,7 @@
 #include "workers/worker.h"
 
 enum {
-    RIG_PATIENCE_MS = 10 * 1000,
+    RIG_PATIENCE_MS = 30 * 1000,
     RIG_BIG_LEN = 16 * 1024 * 1024, /* more than any socket buffer here takes */
     RIG_DRIP_LEN = 256 * 1024,
     RIG_DRIPS_N = 64,
