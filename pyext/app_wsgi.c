@@ -7,11 +7,14 @@
  */
 #include "pyext/app_wsgi.h"
 
+#include "pyext/copy.h"
 #include "pyext/error.h"
 #include "pyext/file_wrapper.h"
 #include "pyext/log_relay.h"
 #include "pyext/messages.h"
 #include "pyext/text.h"
+
+#include "server/base/assert.h"
 
 /* One entry into the application's code. CG_APP_FAILED means that an exception is set. */
 typedef enum cg_app_result (*step_fn)(struct cg_wsgi *w, struct cg_call *call,
@@ -27,7 +30,8 @@ int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *applicatio
     w->application = cg_py_ref(application);
     w->context = PyContext_CopyCurrent();
     w->logs_exchanges = cg_log_relay_wants_exchanges();
-    if (!w->context || cg_request_hooks_init(&w->hooks, hooks) < 0)
+    if (!w->context || cg_request_hooks_init(&w->hooks, hooks) < 0 ||
+        cg_access_notes_init(&w->notes, settings) < 0)
         return -1;
     return cg_environ_init(&w->environ, state, settings);
 }
@@ -36,6 +40,7 @@ void cg_wsgi_done(struct cg_wsgi *w) {
     cg_call_free_spare(&w->spare);
     cg_environ_done(&w->environ);
     cg_request_hooks_done(&w->hooks);
+    cg_access_notes_done(&w->notes);
     Py_CLEAR(w->context);
     Py_CLEAR(w->application);
 }
@@ -67,18 +72,29 @@ static void report(const struct cg_wsgi *w, const struct cg_exchange *ex) {
     Py_DECREF(exception);
 }
 
+/* Into the application, where its threads may use the exchange, and back. */
+static enum cg_app_result visit(struct cg_wsgi *w, struct cg_call *call, step_fn step,
+                                struct cg_chunk *ret_chunk) {
+    cg_turn_release(&call->turn);
+    enum cg_app_result result = step(w, call, ret_chunk);
+    cg_copy_check(w->state);
+    bool back = cg_turn_take(&call->turn); /* behind those who are writing */
+    CG_ASSERT(back);
+    return result;
+}
+
+/* Its exceptions are logged. */
 static enum cg_app_result run_step(struct cg_wsgi *w, struct cg_call *call, step_fn step,
                                    struct cg_chunk *ret_chunk) {
-    enum cg_app_result result = CG_APP_FAILED;
-    if (PyContext_Enter(call->context) == 0) {
-        result = step(w, call, ret_chunk);
-        if (result == CG_APP_FAILED)
-            report(w, call->ex);
-        if (PyContext_Exit(call->context) == 0)
-            return result;
+    bool entered = PyContext_Enter(call->context) == 0;
+    enum cg_app_result result = entered ? visit(w, call, step, ret_chunk) : CG_APP_FAILED;
+    if (result == CG_APP_FAILED)
+        report(w, call->ex);
+    if (entered && PyContext_Exit(call->context) < 0) {
+        report(w, call->ex);
+        result = CG_APP_FAILED;
     }
-    report(w, call->ex);
-    return CG_APP_FAILED;
+    return result;
 }
 
 /* begin */
@@ -101,7 +117,7 @@ static PyObject *call_application(struct cg_wsgi *w, struct cg_call *call) {
         result =
             PyObject_Vectorcall(w->application, args + 1, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
     }
-    if (w->hooks.post || w->logs_exchanges)
+    if (w->hooks.post || w->logs_exchanges || w->notes.names)
         call->environ = env; /* as the application leaves it */
     else
         Py_XDECREF(env);
@@ -161,7 +177,10 @@ static enum cg_app_result begin(void *app, struct cg_exchange *ex) {
         report(w, ex);
         return CG_APP_FAILED;
     }
-    return run_step(w, call, begin_step, NULL);
+    enum cg_app_result result = run_step(w, call, begin_step, NULL);
+    if (result == CG_APP_FAILED)
+        cg_turn_end(&call->turn);
+    return result;
 }
 
 /* next */
@@ -186,25 +205,20 @@ static PyObject *next_item(struct cg_call *call, bool *ret_last) {
 }
 
 /* A file behind wsgi.file_wrapper as a whole: 1; 0 when there is none to be sent that way; or -1.
- */
+ * Asked once: what is not sent as a whole is read. */
 static int take_file(struct cg_wsgi *w, struct cg_call *call, struct cg_chunk *ret_chunk) {
     if ((PyObject *)Py_TYPE(call->iterable) != w->state->file_wrapper_type || call->at > 0)
         return 0;
     call->at = 1;
     int is_file = cg_file_wrapper_range(w->state, call->iterable, &ret_chunk->fd,
                                         &ret_chunk->file_offset, &ret_chunk->file_len);
-    if (is_file <= 0)
-        return is_file;
-    const struct cg_response *r = &call->ex->response;
-    uint64_t wanted = r->length > r->body_bytes ? r->length - r->body_bytes : 0;
-    if (r->has_length && ret_chunk->file_len > wanted)
-        ret_chunk->file_len = wanted;
-    ret_chunk->last = true;
-    return 1;
+    ret_chunk->last = is_file > 0;
+    return is_file;
 }
 
 static enum cg_app_result next_step(struct cg_wsgi *w, struct cg_call *call,
                                     struct cg_chunk *ret_chunk) {
+    *ret_chunk = (struct cg_chunk){.fd = -1};
     int is_file = take_file(w, call, ret_chunk);
     if (is_file)
         return is_file < 0 || check_started(call) < 0 ? CG_APP_FAILED : CG_APP_CHUNK;
@@ -225,11 +239,29 @@ static enum cg_app_result next_step(struct cg_wsgi *w, struct cg_call *call,
     return CG_APP_CHUNK;
 }
 
+/* Has write() begun a body in chunks? Only bytes go into those. */
+static bool is_chunked(const struct cg_response *r) {
+    return r->head_sent && r->framing == CG_RESPONSE_CHUNKED;
+}
+
+/* Of a file no more is sent than was announced. */
+static void fit_file(const struct cg_response *r, struct cg_chunk *chunk) {
+    uint64_t wanted = r->length > r->body_bytes ? r->length - r->body_bytes : 0;
+    if (r->has_length && chunk->file_len > wanted)
+        chunk->file_len = wanted;
+}
+
 static enum cg_app_result next(void *app, struct cg_exchange *ex, struct cg_chunk *ret_chunk) {
     struct cg_call *call = ex->app_state;
-    *ret_chunk = (struct cg_chunk){.fd = -1};
     Py_CLEAR(call->chunk);
-    return run_step(app, call, next_step, ret_chunk);
+    enum cg_app_result result = run_step(app, call, next_step, ret_chunk);
+    if (result == CG_APP_CHUNK && ret_chunk->fd >= 0 && is_chunked(&ex->response))
+        result = run_step(app, call, next_step, ret_chunk);
+    if (result == CG_APP_CHUNK && ret_chunk->fd >= 0)
+        fit_file(&ex->response, ret_chunk);
+    if (result != CG_APP_CHUNK || ret_chunk->last)
+        cg_turn_end(&call->turn);
+    return result;
 }
 
 /* end */
@@ -262,6 +294,13 @@ static enum cg_app_result post_step(struct cg_wsgi *w, struct cg_call *call,
     return CG_APP_END;
 }
 
+/* A value may be an object of the application's, whose str() is its code. */
+static enum cg_app_result note_step(struct cg_wsgi *w, struct cg_call *call,
+                                    struct cg_chunk *unused) {
+    cg_access_notes_take(&w->notes, call->environ, call->ex);
+    return CG_APP_END;
+}
+
 /* (resp, req, environ) for the access line that follows. An application that was not reached has
  * none. */
 static void park_exchange(struct cg_wsgi *w, struct cg_call *call) {
@@ -278,10 +317,15 @@ static void end(void *app, struct cg_exchange *ex) {
     struct cg_call *call = ex->app_state;
     if (!call)
         return;
+    /* A driver that tears down has a thread of its own for it. */
+    cg_turn_begin(&call->turn);
+    cg_turn_end(&call->turn);
     if (call->iterable && !is_array(call->iterable))
         run_step(w, call, close_step, NULL);
     if (w->hooks.post && call->context)
         run_step(w, call, post_step, NULL);
+    if (w->notes.names && call->environ)
+        run_step(w, call, note_step, NULL);
     if (w->logs_exchanges)
         park_exchange(w, call);
     if (call->request || call->response)

@@ -5,6 +5,7 @@
 #ifndef CG_PYEXT_APP_WSGI_H
 #define CG_PYEXT_APP_WSGI_H
 
+#include "pyext/access_notes.h"
 #include "pyext/call.h"
 #include "pyext/environ.h"
 #include "pyext/hooks.h"
@@ -24,6 +25,7 @@ struct cg_wsgi {
     struct cg_environ environ;
     struct cg_call *spare;
     struct cg_request_hooks hooks;
+    struct cg_access_notes notes;
     bool logs_exchanges;         /* a logger class is told about them */
     _Atomic uint64_t requests_n; /* that have reached the application */
     _Atomic bool interrupted;    /* a quick stop: SystemExit is ours, not the application's */

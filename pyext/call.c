@@ -21,24 +21,30 @@ struct cg_call *cg_call_take(struct cg_call **spare, struct cg_state *state,
     call->state = state;
     call->ex = ex;
     call->at = 0;
+    cg_turn_begin(&call->turn);
     return call;
 }
 
+/* From here on nothing that was lent leads to the call. */
+static void cut_off(struct cg_call *call) {
+    for (int kind = 0; kind < CG_LENT_N; kind++)
+        if (call->lent[kind])
+            call->lent[kind]->call = NULL;
+}
+
 /* An object that only the record still holds is used again; one that the application kept is left
- * to it, cut off for good. */
-static void take_back(struct cg_lent **lent) {
-    if (!*lent)
-        return;
-    (*lent)->call = NULL;
-    if (Py_REFCNT(*lent) > 1)
-        Py_CLEAR(*lent);
+ * to it. */
+static void leave_kept(struct cg_call *call) {
+    for (int kind = 0; kind < CG_LENT_N; kind++)
+        if (call->lent[kind] && Py_REFCNT(call->lent[kind]) > 1)
+            Py_CLEAR(call->lent[kind]);
 }
 
 void cg_call_give_back(struct cg_call **spare, struct cg_call *call) {
+    cut_off(call);
     if (call->lent[CG_LENT_CLIENT_SOCKET])
-        cg_client_socket_close(call->lent[CG_LENT_CLIENT_SOCKET]);
-    for (int kind = 0; kind < CG_LENT_N; kind++)
-        take_back(&call->lent[kind]);
+        cg_client_socket_close(call->lent[CG_LENT_CLIENT_SOCKET], call->ex->fd);
+    leave_kept(call);
     call->ex = NULL;
     call->next_spare = *spare;
     *spare = call;

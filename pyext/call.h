@@ -13,6 +13,7 @@
 
 #include "pyext/py.h"
 #include "pyext/state.h"
+#include "pyext/turn.h"
 
 #include "server/http/exchange.h"
 
@@ -39,6 +40,7 @@ struct cg_lent {
 struct cg_call {
     struct cg_state *state; /* borrowed */
     struct cg_exchange *ex; /* borrowed, from take to give_back */
+    struct cg_turn turn;    /* whose it is to use *ex */
     struct cg_call *next_spare;
     struct cg_lent *lent[CG_LENT_N]; /* strong, made when first asked for */
     /* The rest is app_wsgi.c's; strong references, NULL when there is nothing. */
@@ -56,7 +58,7 @@ struct cg_call {
 struct cg_call *cg_call_take(struct cg_call **spare, struct cg_state *state,
                              struct cg_exchange *ex);
 
-/* Cuts the lent objects off and puts the record into *spare. */
+/* For whoever has the turn: cuts the lent objects off and puts the record into *spare. */
 void cg_call_give_back(struct cg_call **spare, struct cg_call *call);
 
 void cg_call_free_spare(struct cg_call **spare);
@@ -74,8 +76,9 @@ PyObject *cg_response_view_new(struct cg_state *state);
 /* tp_dealloc of lent objects that own nothing. */
 void cg_lent_dealloc(PyObject *self);
 
-/* The exchange ends: closes the Python socket, if one was made. */
-void cg_client_socket_close(struct cg_lent *lent);
+/* The exchange has ended, and the object is cut off from it: closes the Python socket, if one was
+ * made, and sees to it that client_fd is as it was. */
+void cg_client_socket_close(struct cg_lent *lent, int client_fd);
 
 /* What the callables do; `self` is the lent object. */
 PyObject *cg_start_response(PyObject *self, PyObject *const *args, size_t nargsf,
@@ -84,11 +87,25 @@ PyObject *cg_write(PyObject *self, PyObject *const *args, size_t nargsf, PyObjec
 PyObject *cg_early_hints(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 PyObject *cg_client_gone(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 
-/* The call behind a callable, NULL with RuntimeError when its exchange is over. */
+/* The call behind a callable, with its turn taken: the caller releases it, and runs no code of the
+ * application's before. NULL with RuntimeError when the response is over, at the latest when it
+ * would have been the caller's turn. */
+struct cg_call *cg_callable_take(PyObject *self);
+/* The same without its turn, for what can be done without. */
 struct cg_call *cg_callable_call(PyObject *self);
 
-/* -1 with TypeError unless there are from min to max positional arguments and no others. */
-int cg_callable_check_args(PyObject *self, size_t nargsf, PyObject *kwnames, Py_ssize_t min,
-                           Py_ssize_t max);
+enum { CG_PARAMETERS_MAX = 3 };
+
+/* What a callable takes, positional or by these names. */
+struct cg_parameters {
+    const char *text; /* as they are shown */
+    Py_ssize_t min, max;
+    const char *names[CG_PARAMETERS_MAX];
+};
+
+/* ret_values has place for max values, borrowed; those not given are NULL. -1 with TypeError. Runs
+ * no code of the application's. */
+int cg_callable_parse(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames,
+                      const struct cg_parameters *parameters, PyObject **ret_values);
 
 #endif

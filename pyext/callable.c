@@ -28,17 +28,58 @@ struct cg_call *cg_callable_call(PyObject *self) {
     return c->lent.call;
 }
 
-int cg_callable_check_args(PyObject *self, size_t nargsf, PyObject *kwnames, Py_ssize_t min,
-                           Py_ssize_t max) {
-    Py_ssize_t n = PyVectorcall_NARGS(nargsf);
-    if (n >= min && n <= max && (!kwnames || PyTuple_GET_SIZE(kwnames) == 0))
-        return 0;
-    const char *name = ((const struct callable *)self)->name;
-    if (min == max)
-        PyErr_Format(PyExc_TypeError, "%s() takes %zd positional arguments", name, min);
-    else
-        PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd positional arguments", name, min, max);
+struct cg_call *cg_callable_take(PyObject *self) {
+    struct cg_call *call = cg_callable_call(self);
+    if (!call || (!call->turn.is_over && cg_turn_take(&call->turn)))
+        return call;
+    call = cg_callable_call(self); /* it may have ended meanwhile */
+    if (call)
+        PyErr_Format(PyExc_RuntimeError, "%s() was called %s",
+                     ((const struct callable *)self)->name,
+                     call->turn.is_over ? "after the end of its response"
+                                        : "by the server's own thread, outside of the application");
+    return NULL;
+}
+
+/* Which parameter has this name; -1: none. */
+static Py_ssize_t find(const struct cg_parameters *parameters, PyObject *name) {
+    for (Py_ssize_t i = 0; i < parameters->max; i++)
+        if (PyUnicode_CompareWithASCIIString(name, parameters->names[i]) == 0)
+            return i;
     return -1;
+}
+
+/* Values given by name lie behind the n positional ones. False when one of them has no place. */
+static bool take_named(PyObject *const *args, Py_ssize_t n, PyObject *kwnames,
+                       const struct cg_parameters *parameters, PyObject **values) {
+    for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); i++) {
+        Py_ssize_t at = find(parameters, PyTuple_GET_ITEM(kwnames, i));
+        if (at < 0 || values[at])
+            return false;
+        values[at] = args[n + i];
+    }
+    return true;
+}
+
+static int refuse_args(PyObject *self, const struct cg_parameters *parameters) {
+    const char *name = ((const struct callable *)self)->name;
+    PyErr_Format(PyExc_TypeError, "%s() takes (%s)", name, parameters->text);
+    return -1;
+}
+
+int cg_callable_parse(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames,
+                      const struct cg_parameters *parameters, PyObject **ret_values) {
+    Py_ssize_t n = PyVectorcall_NARGS(nargsf);
+    if (n > parameters->max)
+        return refuse_args(self, parameters);
+    for (Py_ssize_t i = 0; i < parameters->max; i++)
+        ret_values[i] = i < n ? args[i] : NULL;
+    if (!take_named(args, n, kwnames, parameters, ret_values))
+        return refuse_args(self, parameters);
+    for (Py_ssize_t i = 0; i < parameters->min; i++)
+        if (!ret_values[i])
+            return refuse_args(self, parameters);
+    return 0;
 }
 
 static PyObject *callable_repr(PyObject *self) {
@@ -49,6 +90,7 @@ static PyObject *callable_repr(PyObject *self) {
 PyObject *cg_callable_type_new(PyObject *module) {
     static PyMemberDef members[] = {
         {"__vectorcalloffset__", T_PYSSIZET, offsetof(struct callable, function), READONLY, NULL},
+        {"__name__", T_STRING, offsetof(struct callable, name), READONLY, NULL},
         {0},
     };
     static PyType_Slot slots[] = {

@@ -6,41 +6,61 @@
 #include "pyext/call.h"
 #include "pyext/headers.h"
 
+#include "workers/io_socket.h"
+
 #include <errno.h>
 
-static int inform(struct cg_exchange *ex, PyObject *pairs) {
-    /* A response of its own checks and collects the fields; it is never sent as one. */
+static int inform(PyObject *self, PyObject *pairs) {
     struct cg_response hints;
+    struct cg_complaint complaint;
     cg_response_init(&hints);
-    enum cg_response_error error = cg_response_start(&hints, CG_SLICE("200 OK"));
-    int rc = error ? cg_headers_refuse(error, "status", Py_None) : cg_headers_add(&hints, pairs);
-    if (rc == 0 && hints.fields.len > 0 && !ex->response.head_sent &&
-        cg_exchange_inform(ex, 103, cg_buf_slice(&hints.fields)) == -ENOMEM) {
-        PyErr_NoMemory();
-        rc = -1;
+    int rc = cg_headers_hint(&hints, pairs, &complaint);
+    if (rc < 0)
+        cg_headers_complain(&complaint);
+    struct cg_call *call = rc == 0 ? cg_callable_take(self) : NULL;
+    if (call) {
+        if (hints.fields.len > 0 && !call->ex->response.head_sent)
+            rc = cg_exchange_inform(call->ex, 103, cg_buf_slice(&hints.fields));
+        cg_turn_release(&call->turn);
+        if (rc == -ENOMEM)
+            PyErr_NoMemory();
     }
     cg_response_done(&hints);
-    return rc;
+    return PyErr_Occurred() ? -1 : 0;
 }
 
 /* Hints are no promise: too late, or to a client that is gone, they are not sent. */
 PyObject *cg_early_hints(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
-    struct cg_call *call = cg_callable_call(self);
-    if (!call || cg_callable_check_args(self, nargsf, kwnames, 1, 1) < 0)
+    static const struct cg_parameters one = {"headers", 1, 1, {"headers"}};
+    PyObject *headers;
+    if (cg_callable_parse(self, args, nargsf, kwnames, &one, &headers) < 0)
         return NULL;
-    PyObject *pairs = cg_headers_pairs(args[0]);
+    PyObject *pairs = cg_headers_pairs(headers);
     if (!pairs)
         return NULL;
-    int rc = inform(call->ex, pairs);
+    int rc = inform(self, pairs);
     Py_DECREF(pairs);
     if (rc < 0)
         return NULL;
     Py_RETURN_NONE;
 }
 
+/* While the connection is somebody else's, its socket can be asked: that stays as long as the call.
+ */
+static bool is_gone(struct cg_call *call) {
+    if (!cg_turn_try(&call->turn))
+        return cg_socket_gone(call->ex->fd, true);
+    bool gone = cg_exchange_client_gone(call->ex);
+    cg_turn_release(&call->turn);
+    return gone;
+}
+
 PyObject *cg_client_gone(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
-    struct cg_call *call = cg_callable_call(self);
-    if (!call || cg_callable_check_args(self, nargsf, kwnames, 0, 0) < 0)
+    static const struct cg_parameters none = {.text = ""};
+    if (cg_callable_parse(self, args, nargsf, kwnames, &none, NULL) < 0)
         return NULL;
-    return PyBool_FromLong(cg_exchange_client_gone(call->ex));
+    struct cg_call *call = cg_callable_call(self);
+    if (!call)
+        return NULL;
+    return PyBool_FromLong(is_gone(call));
 }

@@ -6,6 +6,7 @@
  */
 #include "pyext/call.h"
 
+#include "server/base/copy.h"
 #include "server/base/fd.h"
 
 #include <errno.h>
@@ -45,25 +46,49 @@ static PyObject *socket_from(int fd) {
     return socket;
 }
 
-static int materialise(struct client_socket *s) {
-    int fd = fcntl(s->lent.call->ex->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0) {
-        PyErr_SetFromErrno(PyExc_OSError);
-        return -1;
-    }
+/* A socket of its own on what fd is connected to: a new reference, or NULL. */
+static PyObject *duplicate(int client_fd) {
+    int fd = fcntl(client_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return PyErr_SetFromErrno(PyExc_OSError);
     PyObject *socket = socket_from(fd);
     if (!socket) {
         cg_fd_close(&fd);
-        return -1;
+        return NULL;
     }
     PyObject *done = PyObject_CallMethod(socket, "settimeout", "d", as_good_as_blocking_s);
-    if (!done) {
-        Py_DECREF(socket);
+    if (!done)
+        Py_CLEAR(socket);
+    Py_XDECREF(done);
+    return socket;
+}
+
+static void close_socket(PyObject *socket) {
+    PyObject *closed = PyObject_CallMethod(socket, "close", NULL);
+    if (!closed)
+        PyErr_WriteUnraisable(socket);
+    Py_XDECREF(closed);
+}
+
+/* The request is over. */
+static PyObject *refuse(void) {
+    errno = EBADF;
+    return PyErr_SetFromErrno(PyExc_OSError);
+}
+
+/* Makes the socket. That runs code of Python's: meanwhile another thread may have made it, or ended
+ * the request. */
+static int materialise(struct client_socket *s) {
+    PyObject *socket = duplicate(s->lent.call->ex->fd);
+    if (!socket)
         return -1;
+    if (s->lent.call && !s->socket) {
+        s->socket = socket;
+        return 0;
     }
-    Py_DECREF(done);
-    s->socket = socket;
-    return 0;
+    close_socket(socket);
+    Py_DECREF(socket);
+    return s->lent.call ? 0 : (refuse(), -1);
 }
 
 static bool is_dunder(PyObject *name) {
@@ -77,25 +102,25 @@ static PyObject *socket_getattro(PyObject *self, PyObject *name) {
      */
     if (is_dunder(name))
         return PyObject_GenericGetAttr(self, name);
-    if (!s->lent.call) {
-        errno = EBADF;
-        return PyErr_SetFromErrno(PyExc_OSError);
-    }
+    if (!s->lent.call || (!s->socket && cg_is_copy()))
+        return refuse();
     if (!s->socket && materialise(s) < 0)
         return NULL;
-    return PyObject_GetAttr(s->socket, name);
+    PyObject *socket = cg_py_ref(s->socket); /* it may be closed meanwhile */
+    PyObject *value = PyObject_GetAttr(socket, name);
+    Py_DECREF(socket);
+    return value;
 }
 
-void cg_client_socket_close(struct cg_lent *lent) {
+void cg_client_socket_close(struct cg_lent *lent, int client_fd) {
     struct client_socket *s = (struct client_socket *)lent;
-    if (!s->socket)
+    PyObject *socket = s->socket;
+    s->socket = NULL;
+    if (!socket)
         return;
-    PyObject *closed = PyObject_CallMethod(s->socket, "close", NULL);
-    if (!closed)
-        PyErr_WriteUnraisable(s->socket);
-    Py_XDECREF(closed);
-    Py_CLEAR(s->socket);
-    cg_fd_set_nonblocking(lent->call->ex->fd, true); /* in case the application changed it */
+    close_socket(socket);
+    Py_DECREF(socket);
+    cg_fd_set_nonblocking(client_fd, true); /* in case the application changed it */
 }
 
 static void socket_dealloc(PyObject *self) {
@@ -104,9 +129,13 @@ static void socket_dealloc(PyObject *self) {
 }
 
 static PyObject *socket_repr(PyObject *self) {
-    const struct client_socket *s = (const struct client_socket *)self;
-    return s->socket ? PyObject_Repr(s->socket)
-                     : PyUnicode_FromFormat("<cgunicorn client socket at %p>", (void *)self);
+    PyObject *socket = ((const struct client_socket *)self)->socket;
+    if (!socket)
+        return PyUnicode_FromFormat("<cgunicorn client socket at %p>", (void *)self);
+    Py_INCREF(socket); /* as in getattro */
+    PyObject *text = PyObject_Repr(socket);
+    Py_DECREF(socket);
+    return text;
 }
 
 PyObject *cg_client_socket_type_new(PyObject *module) {

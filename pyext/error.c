@@ -33,14 +33,41 @@ static PyObject *render(const struct cg_state *state, PyObject *exception) {
     return text;
 }
 
-/* UTF-8, without the newline that the log adds itself; NULL with an exception. */
+/* Whether a log's own lines begin like the one that begins at i. */
+static bool is_stamp_like(const char *at, size_t i) {
+    return i > 0 && at[i - 1] == '\n' && at[i] == '[';
+}
+
+/* A copy that cannot be taken for several entries of the log: an exception's text may be a
+ * client's. Lines that begin like an entry get a space in front, control characters become "?". */
+static PyObject *tame(PyObject *bytes) {
+    const char *at = PyBytes_AS_STRING(bytes);
+    size_t len = (size_t)PyBytes_GET_SIZE(bytes), spaces_n = 0;
+    for (size_t i = 0; i < len; i++)
+        spaces_n += is_stamp_like(at, i);
+    PyObject *tamed = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(len + spaces_n));
+    if (!tamed)
+        return NULL;
+    char *to = PyBytes_AS_STRING(tamed);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)at[i];
+        if (is_stamp_like(at, i))
+            *to++ = ' ';
+        *to++ = (c < 0x20 && c != '\n' && c != '\t') || c == 0x7f ? '?' : (char)c;
+    }
+    return tamed;
+}
+
+/* UTF-8, fit for the log; NULL with an exception. */
 static PyObject *encode(PyObject *headline, PyObject *text) {
     PyObject *whole = PyUnicode_FromFormat("%U\n%U", headline, text);
     if (!whole)
         return NULL;
     PyObject *bytes = PyUnicode_AsEncodedString(whole, "utf-8", "backslashreplace");
     Py_DECREF(whole);
-    return bytes;
+    PyObject *tamed = bytes ? tame(bytes) : NULL;
+    Py_XDECREF(bytes);
+    return tamed;
 }
 
 void cg_error_log(const struct cg_state *state, enum cg_log_level level, PyObject *headline,

@@ -51,16 +51,52 @@ static PyObject *stream_flush(PyObject *self, PyObject *unused) {
     Py_RETURN_NONE;
 }
 
+/* What code asks a stream that it is given as a file. */
+
+static PyObject *answer_true(PyObject *self, PyObject *unused) {
+    Py_RETURN_TRUE;
+}
+
+static PyObject *answer_false(PyObject *self, PyObject *unused) {
+    Py_RETURN_FALSE;
+}
+
+static PyObject *stream_fileno(PyObject *self, PyObject *unused) {
+    return PyLong_FromLong(cg_log_error_fd());
+}
+
+static PyObject *stream_closed(PyObject *self, void *unused) {
+    Py_RETURN_FALSE;
+}
+
+static PyObject *stream_text(PyObject *self, void *text) {
+    return PyUnicode_FromString(text);
+}
+
 PyObject *cg_error_stream_type_new(PyObject *module) {
     static PyMethodDef methods[] = {
         {"write", stream_write, METH_O, "write(text, /) -> int: to the error log, at once."},
         {"writelines", stream_writelines, METH_O, "writelines(lines, /): each as write() does."},
         {"flush", stream_flush, METH_NOARGS, "flush(): nothing is ever held back."},
+        {"close", stream_flush, METH_NOARGS, "close(): it is the server's, and stays open."},
+        {"fileno", stream_fileno, METH_NOARGS, "fileno() -> int: the error log's descriptor."},
+        {"isatty", answer_false, METH_NOARGS, "isatty() -> False."},
+        {"readable", answer_false, METH_NOARGS, "readable() -> False."},
+        {"seekable", answer_false, METH_NOARGS, "seekable() -> False."},
+        {"writable", answer_true, METH_NOARGS, "writable() -> True."},
+        {0},
+    };
+    static char utf_8[] = "utf-8", backslashreplace[] = "backslashreplace";
+    static PyGetSetDef getters[] = {
+        {"closed", stream_closed, NULL, NULL, NULL},
+        {"encoding", stream_text, NULL, NULL, utf_8},
+        {"errors", stream_text, NULL, NULL, backslashreplace},
         {0},
     };
     static PyType_Slot slots[] = {
         {Py_tp_doc, "A text stream into the server's error log (wsgi.errors)."},
         {Py_tp_methods, methods},
+        {Py_tp_getset, getters},
         {0, NULL},
     };
     static PyType_Spec spec = {

@@ -51,11 +51,13 @@ static void wrapper_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* The file, borrowed. NULL with ValueError when there is none. */
+/* The file: a new reference, as the wrapper may be given another one while this one is asked. NULL
+ * with ValueError when there is none. */
 static PyObject *filelike_of(PyObject *self) {
     PyObject *filelike = ((struct file_wrapper *)self)->filelike;
     if (!filelike)
         PyErr_SetString(PyExc_ValueError, "FileWrapper without a file");
+    Py_XINCREF(filelike);
     return filelike;
 }
 
@@ -65,6 +67,7 @@ static PyObject *wrapper_next(PyObject *self) {
         return NULL;
     PyObject *block =
         PyObject_CallMethod(filelike, "read", "n", ((struct file_wrapper *)self)->blksize);
+    Py_DECREF(filelike);
     if (!block)
         return NULL;
     int more = PyObject_IsTrue(block);
@@ -74,10 +77,13 @@ static PyObject *wrapper_next(PyObject *self) {
 }
 
 static PyObject *wrapper_close(PyObject *self, PyObject *unused) {
-    PyObject *filelike = ((struct file_wrapper *)self)->filelike;
-    PyObject *close = filelike ? PyObject_GetAttrString(filelike, "close") : NULL;
+    if (!((struct file_wrapper *)self)->filelike)
+        Py_RETURN_NONE;
+    PyObject *filelike = filelike_of(self);
+    PyObject *close = PyObject_GetAttrString(filelike, "close");
+    Py_DECREF(filelike);
     if (!close) {
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_AttributeError))
+        if (!PyErr_ExceptionMatches(PyExc_AttributeError))
             return NULL;
         PyErr_Clear();
         Py_RETURN_NONE;
@@ -149,11 +155,8 @@ static long long ask_number(PyObject *filelike, PyObject *method) {
     return n;
 }
 
-int cg_file_wrapper_range(const struct cg_state *state, PyObject *wrapper, int *ret_fd,
-                          uint64_t *ret_offset, uint64_t *ret_len) {
-    PyObject *filelike = filelike_of(wrapper);
-    if (!filelike)
-        return -1;
+static int range_of(const struct cg_state *state, PyObject *filelike, int *ret_fd,
+                    uint64_t *ret_offset, uint64_t *ret_len) {
     int plain = is_plain(state, filelike);
     if (plain <= 0)
         return plain;
@@ -172,4 +175,14 @@ int cg_file_wrapper_range(const struct cg_state *state, PyObject *wrapper, int *
     *ret_offset = (uint64_t)offset;
     *ret_len = (uint64_t)(st.st_size - offset);
     return 1;
+}
+
+int cg_file_wrapper_range(const struct cg_state *state, PyObject *wrapper, int *ret_fd,
+                          uint64_t *ret_offset, uint64_t *ret_len) {
+    PyObject *filelike = filelike_of(wrapper);
+    if (!filelike)
+        return -1;
+    int rc = range_of(state, filelike, ret_fd, ret_offset, ret_len);
+    Py_DECREF(filelike);
+    return rc;
 }

@@ -6,54 +6,120 @@
 
 #include "pyext/text.h"
 
-int cg_headers_refuse(enum cg_response_error error, const char *what, PyObject *about) {
-    if (error == CG_RESPONSE_NO_MEMORY)
-        PyErr_NoMemory();
-    else
-        PyErr_Format(PyExc_ValueError, "the application %s: %s %R", cg_response_error_text(error),
-                     what, about);
+#include <errno.h>
+
+enum part { STATUS, NAME, VALUE };
+
+static const struct {
+    const char *no_str, *no_latin_1;
+} texts[] = {
+    [STATUS] = {"gave a status that is not a str", "gave a status that is not in latin-1"},
+    [NAME] = {"gave a header name that is not a str", "gave a header name that is not in latin-1"},
+    [VALUE] = {"gave a header value that is not a str",
+               "gave a header value that is not in latin-1"},
+};
+
+static int complain(struct cg_complaint *ret, PyObject *type, const char *text, const char *part,
+                    PyObject *about) {
+    *ret = (struct cg_complaint){type, text, part, cg_py_ref(about)};
     return -1;
 }
 
-static int add_pair(struct cg_response *r, PyObject *pair) {
-    if (!PyTuple_Check(pair) || PyTuple_GET_SIZE(pair) != 2) {
-        PyErr_Format(PyExc_TypeError, "a header must be a tuple (name, value), not %R", pair);
-        return -1;
-    }
-    PyObject *name_text = PyTuple_GET_ITEM(pair, 0), *value_text = PyTuple_GET_ITEM(pair, 1);
+static int out_of_memory(struct cg_complaint *ret) {
+    *ret = (struct cg_complaint){.type = PyExc_MemoryError};
+    return -1;
+}
+
+static int refuse(struct cg_complaint *ret, enum cg_response_error error, const char *part,
+                  PyObject *about) {
+    return error == CG_RESPONSE_NO_MEMORY
+               ? out_of_memory(ret)
+               : complain(ret, PyExc_ValueError, cg_response_error_text(error), part, about);
+}
+
+/* rc is what came of reading that part. 0, or -1 with a complaint. */
+static int judge(int rc, enum part part, PyObject *about, struct cg_complaint *ret) {
+    if (rc == 0)
+        return 0;
+    if (rc == -ENOMEM)
+        return out_of_memory(ret);
+    return complain(ret, rc == -EINVAL ? PyExc_TypeError : PyExc_ValueError,
+                    rc == -EINVAL ? texts[part].no_str : texts[part].no_latin_1,
+                    part == STATUS ? "status" : "header", about);
+}
+
+static int slice_of(PyObject *o, bool takes_bytes, struct cg_slice *ret_bytes) {
+    if (!takes_bytes || !PyBytes_Check(o))
+        return cg_text_slice(o, ret_bytes);
+    *ret_bytes = cg_slice_of(PyBytes_AS_STRING(o), (size_t)PyBytes_GET_SIZE(o));
+    return 0;
+}
+
+/* A tuple, or, as Gunicorn takes it, a list. */
+static bool is_pair(PyObject *o) {
+    return (PyTuple_Check(o) || PyList_Check(o)) && PySequence_Fast_GET_SIZE(o) == 2;
+}
+
+static int add_pair(struct cg_response *r, PyObject *pair, bool takes_bytes,
+                    struct cg_complaint *ret) {
+    if (!is_pair(pair))
+        return complain(ret, PyExc_TypeError, "gave a header that is not a pair (name, value)",
+                        "header", pair);
+    PyObject *name_is = PySequence_Fast_GET_ITEM(pair, 0);
+    PyObject *value_is = PySequence_Fast_GET_ITEM(pair, 1);
     struct cg_slice name, value;
-    if (cg_text_slice(name_text, "header name", &name) < 0)
+    if (judge(slice_of(name_is, takes_bytes, &name), NAME, name_is, ret) < 0 ||
+        judge(slice_of(value_is, takes_bytes, &value), VALUE, name_is, ret) < 0)
         return -1;
-    if (!PyUnicode_Check(value_text)) {
-        PyErr_Format(PyExc_TypeError, "the value of header %R must be a str, not %.100s", name_text,
-                     Py_TYPE(value_text)->tp_name);
-        return -1;
-    }
-    if (cg_text_slice(value_text, "header value", &value) < 0) {
-        if (PyErr_ExceptionMatches(PyExc_ValueError))
-            PyErr_Format(PyExc_ValueError,
-                         "the value of header %R has characters that are not in latin-1",
-                         name_text);
-        return -1;
-    }
     enum cg_response_error error = cg_response_add_field(r, name, value);
-    return error ? cg_headers_refuse(error, "header", name_text) : 0;
+    return error ? refuse(ret, error, "header", name_is) : 0;
 }
 
-PyObject *cg_headers_pairs(PyObject *headers) {
-    return PySequence_Fast(headers, "headers must be a list of (name, value) tuples");
+static int add_pairs(struct cg_response *r, PyObject *pairs, bool takes_bytes,
+                     struct cg_complaint *ret) {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(pairs); i++)
+        if (add_pair(r, PySequence_Fast_GET_ITEM(pairs, i), takes_bytes, ret) < 0)
+            return -1;
+    enum cg_response_error error = cg_response_check_fields(r);
+    return error ? refuse(ret, error, "Upgrade without Connection: upgrade in", pairs) : 0;
 }
 
-int cg_headers_add(struct cg_response *r, PyObject *pairs) {
-    int rc = 0;
-    for (Py_ssize_t i = 0; rc == 0 && i < PySequence_Fast_GET_SIZE(pairs); i++)
-        rc = add_pair(r, PySequence_Fast_GET_ITEM(pairs, i));
-    enum cg_response_error error = rc == 0 ? cg_response_check_fields(r) : CG_RESPONSE_OK;
-    if (error) {
-        PyErr_Format(PyExc_ValueError,
-                     "the application %s: header 'Upgrade' without 'Connection: upgrade'",
-                     cg_response_error_text(error));
-        rc = -1;
-    }
+static int give(struct cg_response *r, PyObject *status, PyObject *pairs,
+                struct cg_complaint *ret) {
+    struct cg_slice line;
+    if (judge(cg_text_slice(status, &line), STATUS, status, ret) < 0)
+        return -1;
+    enum cg_response_error error = cg_response_start(r, line);
+    return error ? refuse(ret, error, "status", status) : add_pairs(r, pairs, false, ret);
+}
+
+int cg_headers_give(struct cg_response *r, PyObject *status, PyObject *pairs,
+                    struct cg_complaint *ret_complaint) {
+    int rc = give(r, status, pairs, ret_complaint);
+    if (rc < 0)
+        cg_response_reset(r);
     return rc;
+}
+
+int cg_headers_hint(struct cg_response *r, PyObject *pairs, struct cg_complaint *ret_complaint) {
+    enum cg_response_error error = cg_response_start(r, CG_SLICE("200 OK"));
+    return error ? refuse(ret_complaint, error, "status", Py_None)
+                 : add_pairs(r, pairs, true, ret_complaint);
+}
+
+int cg_headers_complain(struct cg_complaint *complaint) {
+    if (complaint->about)
+        PyErr_Format(complaint->type, "the application %s: %s %R", complaint->text, complaint->part,
+                     complaint->about);
+    else
+        PyErr_NoMemory();
+    Py_CLEAR(complaint->about);
+    return -1;
+}
+
+/* A subclass may have an order of its own. */
+PyObject *cg_headers_pairs(PyObject *headers) {
+    if (PyList_Check(headers) && !PyList_CheckExact(headers))
+        return PySequence_List(headers);
+    return PySequence_Fast(headers, "headers must be a list of (name, value) tuples");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * A Python list of (name, value) pairs into a response head.
+ * What an application says of a head, status and list of (name, value) pairs, into a response.
  */
 #ifndef CG_PYEXT_HEADERS_H
 #define CG_PYEXT_HEADERS_H
@@ -9,16 +9,29 @@
 
 #include "server/http/response.h"
 
-/* The application's iterable of pairs as a list or tuple: a new reference, or NULL with TypeError.
- * This is the part that may run code of the application's; no head may be half given meanwhile. */
+/* What is wrong with a head. To raise it shows objects of the application's, and so runs code of
+ * the application's, which may use the same response: hence not while a head is half given. */
+struct cg_complaint {
+    PyObject *type;   /* of the exception, borrowed */
+    const char *text; /* completes "the application ..." */
+    const char *part; /* which part is at fault */
+    PyObject *about;  /* strong: that part; NULL with MemoryError */
+};
+
+/* The application's iterable of pairs as a list or tuple: a new reference, or NULL with an
+ * exception. This runs code of the application's. */
 PyObject *cg_headers_pairs(PyObject *headers);
 
-/* Adds every pair of it and checks them together. 0, or -1 with an exception that names the header
- * at fault. */
-int cg_headers_add(struct cg_response *r, PyObject *pairs);
+/* Gives r this head, whole or, after a mistake, none at all. Runs no code of the application's and
+ * raises nothing. 0, or -1 with a complaint. */
+int cg_headers_give(struct cg_response *r, PyObject *status, PyObject *pairs,
+                    struct cg_complaint *ret_complaint);
 
-/* What the application did wrong, as a Python exception; `what` and `about` name the part at fault:
- * "header", its name. Always returns -1. */
-int cg_headers_refuse(enum cg_response_error error, const char *what, PyObject *about);
+/* The same of fields for an early hint, which may be bytes too, as Gunicorn takes them. r collects
+ * them and is never sent itself. */
+int cg_headers_hint(struct cg_response *r, PyObject *pairs, struct cg_complaint *ret_complaint);
+
+/* Raises it and is done with it. Always returns -1. */
+int cg_headers_complain(struct cg_complaint *complaint);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "pyext/hooks.h"
 
+#include "pyext/copy.h"
 #include "pyext/error.h"
 #include "pyext/messages.h"
 #include "pyext/settings.h"
@@ -65,13 +66,25 @@ static int answer(const struct cg_state *state, PyObject *result) {
     return CG_EXIT_ERROR;
 }
 
+void cg_hooks_follow(const struct cg_state *state, const struct cg_settings *settings) {
+    if (cg_settings_follow(settings) == 0)
+        return;
+    PyObject *exception = cg_error_take();
+    cg_error_log(state, CG_LOG_ERROR, PyUnicode_FromString("Settings of a hook can't be used"),
+                 exception);
+    Py_DECREF(exception);
+}
+
 int cg_hooks_moment(const struct cg_state *state, PyObject *hooks, const struct cg_moment *m) {
     PyObject *config = m->settings ? cg_settings_config(m->settings) : Py_None;
     PyObject *more = details(state, m);
     PyObject *result = NULL;
     if (more)
         result = PyObject_CallMethod(hooks, "moment", "sOO", moment_names[m->id], config, more);
+    cg_copy_check(state);
     int code = answer(state, result);
+    if (m->settings)
+        cg_hooks_follow(state, m->settings);
     Py_XDECREF(result);
     Py_XDECREF(more);
     return code;

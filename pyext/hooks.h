@@ -15,6 +15,10 @@ struct cg_wsgi;
 /* Passes a moment on to hooks.moment(name, config, details). The runtime table's answer. */
 int cg_hooks_moment(const struct cg_state *state, PyObject *hooks, const struct cg_moment *m);
 
+/* Takes over what hooks have changed of the settings; a failure is logged. For a process with one
+ * thread. */
+void cg_hooks_follow(const struct cg_state *state, const struct cg_settings *settings);
+
 /* pre_request and post_request of one worker. Embedded: zeroed, init, done; strong references. */
 struct cg_request_hooks {
     PyObject *worker; /* what they get first */

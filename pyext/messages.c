@@ -41,8 +41,8 @@ static int append_field(PyObject *list, PyObject *name, struct cg_slice value) {
     return rc;
 }
 
-/* A list of the fields in "Name: value\r\n" lines that have been checked. */
-static PyObject *field_lines(struct cg_slice lines, PyObject *(*name_text)(struct cg_slice)) {
+/* A list of the fields in "Name: value\r\n" lines that stay where they are. */
+static PyObject *list_fields(struct cg_slice lines, PyObject *(*name_text)(struct cg_slice)) {
     PyObject *list = PyList_New(0);
     int rc = list ? 0 : -1;
     const char *end = lines.at + lines.len;
@@ -59,6 +59,17 @@ static PyObject *field_lines(struct cg_slice lines, PyObject *(*name_text)(struc
     }
     if (rc < 0)
         Py_CLEAR(list);
+    return list;
+}
+
+/* The same of lines that have been checked, and are the exchange's: to make objects may collect
+ * garbage, which may run code of the application's, and the exchange may end meanwhile. */
+static PyObject *field_lines(struct cg_slice lines, PyObject *(*name_text)(struct cg_slice)) {
+    PyObject *copy = PyBytes_FromStringAndSize(lines.at, (Py_ssize_t)lines.len);
+    if (!copy)
+        return NULL;
+    PyObject *list = list_fields(cg_slice_of(PyBytes_AS_STRING(copy), lines.len), name_text);
+    Py_DECREF(copy);
     return list;
 }
 
@@ -112,13 +123,17 @@ static PyObject *request_version(PyObject *self, void *unused) {
 }
 
 static PyObject *request_headers(PyObject *self, void *unused) {
+    PyObject *list = PyList_New(0);
     const struct cg_exchange *ex = exchange_of(self);
-    PyObject *list = ex ? PyList_New(0) : NULL;
-    for (size_t i = 0; list && i < ex->request.fields_n; i++) {
+    for (size_t i = 0; list && ex && i < ex->request.fields_n; i++) {
         const struct cg_field *f = &ex->request.fields[i];
         if (append_field(list, upper_text(f->name), f->value) < 0)
             Py_CLEAR(list);
+        else
+            ex = exchange_of(self); /* see field_lines() */
     }
+    if (!ex)
+        Py_CLEAR(list);
     return list;
 }
 

@@ -5,7 +5,9 @@
  * only state is the module's (state.h).
  */
 #include "pyext/app_wsgi.h"
+#include "pyext/copy.h"
 #include "pyext/error.h"
+#include "pyext/last_wait.h"
 #include "pyext/log_relay.h"
 #include "pyext/heritage.h"
 #include "pyext/runtime.h"
@@ -26,6 +28,7 @@ enum { SENTENCE_MAX = 512 };
 
 static int open_logs(const struct cg_settings *settings) {
     const char *path = NULL;
+    cg_log_set_host(&cg_python_log_host);
     int rc = cg_log_open(settings->errorlog, settings->accesslog, settings->loglevel, &path);
     if (rc < 0) {
         errno = -rc;
@@ -55,6 +58,7 @@ static int check_main_thread(void) {
 static int serve(struct cg_host *host, const struct cg_settings *settings,
                  const struct cg_heritage_text *heritage) {
     struct cg_worker_app app = {.app = &cg_wsgi_app, .ctx = &host->wsgi};
+    cg_copy_watch();
     cg_host_flush();
     struct cg_arbiter_result result = cg_arbiter_run(settings, heritage, &cg_python_runtime, host,
                                                      cg_worker_main, cg_worker_lost, &app);
@@ -159,6 +163,25 @@ static PyObject *module_log_write(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
+static PyObject *module_take_signal(PyObject *module, PyObject *args) {
+    int number;
+    const struct cg_state *state = PyModule_GetState(module);
+    if (!PyArg_ParseTuple(args, "i:take_signal", &number))
+        return NULL;
+    if (state->host)
+        cg_host_note(state->host, number);
+    Py_RETURN_NONE;
+}
+
+static PyObject *module_watch_copies(PyObject *module, PyObject *unused) {
+    cg_copy_watch();
+    Py_RETURN_NONE;
+}
+
+static PyObject *module_end_copy(PyObject *module, PyObject *exception) {
+    return cg_copy_end(PyModule_GetState(module), exception);
+}
+
 static PyObject *module_log_divert(PyObject *module, PyObject *args) {
     return cg_log_relay_divert(PyModule_GetState(module), args);
 }
@@ -167,12 +190,12 @@ static PyObject *module_log_pump(PyObject *module, PyObject *unused) {
     return cg_log_relay_pump(PyModule_GetState(module));
 }
 
-static PyObject *module_set_title(PyObject *module, PyObject *args) {
-    PyObject *title;
-    if (!PyArg_ParseTuple(args, "O&:set_title", PyUnicode_FSConverter, &title))
+static PyObject *module_set_title(PyObject *module, PyObject *text) {
+    PyObject *title = NULL;
+    if (text != Py_None && !PyUnicode_FSConverter(text, &title))
         return NULL;
-    cg_title_set(PyBytes_AS_STRING(title));
-    Py_DECREF(title);
+    cg_title_set(title ? PyBytes_AS_STRING(title) : NULL);
+    Py_XDECREF(title);
     Py_RETURN_NONE;
 }
 
@@ -181,6 +204,17 @@ static PyObject *module_statsd_send(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "s:statsd_send", &metric))
         return NULL;
     cg_statsd_send(metric);
+    Py_RETURN_NONE;
+}
+
+static PyObject *module_bound_exit(PyObject *module, PyObject *args) {
+    int code;
+    unsigned limit_s;
+    if (!PyArg_ParseTuple(args, "iI:bound_exit", &code, &limit_s))
+        return NULL;
+    int rc = cg_last_wait_bound(code, limit_s);
+    if (rc < 0)
+        cg_log(CG_LOG_WARNING, "The end of the master is not bounded: %s", strerror(-rc));
     Py_RETURN_NONE;
 }
 
@@ -236,10 +270,19 @@ static PyMethodDef module_methods[] = {
      "parse_bind(text, /) -> str: the display name of a bind string; ValueError when it is none."},
     {"check_allow", module_check_allow, METH_VARARGS,
      "check_allow(text, /): ValueError when it is no list of IP addresses and networks, or '*'."},
-    {"set_title", module_set_title, METH_VARARGS,
-     "set_title(text, /): how ps, top and others show this process."},
+    {"set_title", module_set_title, METH_O,
+     "set_title(text, /): how ps, top and others show this process; None: the command's name "
+     "only."},
     {"log", module_log, METH_VARARGS,
      "log(level, message, /): a line in the error log, at one of logging's levels."},
+    {"take_signal", module_take_signal, METH_VARARGS,
+     "take_signal(number, /): what the worker does when the signal comes, short of breaking off "
+     "the application. In a process that the application has forked, its default action."},
+    {"watch_copies", module_watch_copies, METH_NOARGS,
+     "watch_copies(): processes that the user's code forks from now on are told from this one."},
+    {"end_copy", module_end_copy, METH_O,
+     "end_copy(exception, /): the user's code has returned (None) or raised this. Ends the process "
+     "if that code has forked it."},
     {"log_divert", module_log_divert, METH_VARARGS,
      "log_divert(errors, access, level, emit, /): the server's own lines of the error log from this"
      " level on, and of the access log, go to emit(kind, level, text)."},
@@ -247,6 +290,8 @@ static PyMethodDef module_methods[] = {
      "log_pump(): calls emit in this thread alone, until the server ends."},
     {"statsd_send", module_statsd_send, METH_VARARGS,
      "statsd_send(metric, /): NAME:VALUE|TYPE, when statsd is wanted."},
+    {"bound_exit", module_bound_exit, METH_VARARGS,
+     "bound_exit(code, seconds, /): ends this process after so long, if it has not ended."},
     {"log_write", module_log_write, METH_VARARGS,
      "log_write(access, text, /): whole lines into the access log or else the error log."},
     {0},

@@ -1,27 +1,23 @@
 /* SPDX-License-Identifier: MIT
  *
  * CPython as the arbiter and the workers see it: forking, the interpreter lock, booting an
- * application, interrupting it. All functions but interrupt(), dump() and reopen_logs() are called
+ * application, interrupting it. All functions but interrupt(), stack() and reopen_logs() are called
  * in the main thread or in a thread of the driver, with the GIL held; wait_begin releases it and
  * wait_end takes it.
  */
 #include "pyext/runtime.h"
 
+#include "pyext/copy.h"
 #include "pyext/error.h"
 #include "pyext/log_relay.h"
 #include "pyext/settings.h"
+#include "pyext/stacks.h"
 
 #include "server/base/log.h"
+#include "workers/worker.h"
 
 #include <pthread.h>
 #include <signal.h>
-
-/* For dump(): one that hardly anybody uses (valgrind has SIGRTMAX for itself). */
-#ifdef SIGRTMAX
-#define DUMP_SIGNAL (SIGRTMAX - 1)
-#else
-#define DUMP_SIGNAL SIGEMT
-#endif
 
 /* Fork */
 
@@ -64,6 +60,19 @@ static void wait_begin(void *rt) {
 static void wait_end(void *rt) {
     PyEval_RestoreThread(PyGILState_GetThisThreadState());
 }
+
+static bool give_host(void) {
+    if (!PyGILState_Check())
+        return false;
+    wait_begin(NULL);
+    return true;
+}
+
+static void take_host(void) {
+    wait_end(NULL);
+}
+
+const struct cg_log_host cg_python_log_host = {.give = give_host, .take = take_host};
 
 /* There is no call for it: the interpreter looks whether it is asked for when it enters a function.
  */
@@ -120,6 +129,7 @@ static const struct cg_settings *reload(void *rt) {
     struct cg_host *h = rt;
     struct cg_settings *settings = NULL;
     PyObject *config = PyObject_CallMethod(h->runtime, "reload", NULL);
+    cg_copy_check(h->state);
     if (config && config != Py_None)
         settings = cg_settings_new(config);
     Py_XDECREF(config);
@@ -158,6 +168,8 @@ static void execute(void *rt, const char *const *variables) {
     Py_XDECREF(list);
 }
 
+static bool poll(void *rt);
+
 /* Boot */
 
 /* signal.signal(number, handler) for Python's own table only: the C handler that stands, the
@@ -192,16 +204,53 @@ static int forget_handlers(PyObject *module) {
     return rc;
 }
 
-/* PyErr_SetInterrupt() runs Python's handler of SIGINT, so ours goes there. */
-static int install_interrupt(const struct cg_host *h) {
+/* For each signal that a Python function shall handle the interpreter writes a byte to fd: else one
+ * that comes right before a wait, or to another thread, would not be handled until the wait is
+ * over. 0 or -1. */
+static int be_woken_by(const struct cg_host *h, int fd) {
+    PyObject *done = PyObject_CallMethod(h->hooks, "be_woken_by", "i", fd);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+/* The signals that the worker handles have handlers in Python's table, too, for two uses: the
+ * application that puts its own in their place may call them, or put them back; and
+ * PyErr_SetInterruptEx() runs that of QUIT. */
+static int set_handlers(const struct cg_host *h, PyObject *module) {
+    static const struct {
+        int number;
+        const char *name; /* of the hooks' method */
+    } rows[] = {
+        {SIGTERM, "signalled"},  {SIGUSR1, "signalled"},   {SIGWINCH, "signalled"},
+        {SIGINT, "interrupted"}, {SIGQUIT, "interrupted"},
+    };
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        PyObject *handler = PyObject_GetAttrString(h->hooks, rows[i].name);
+        rc = handler ? set_handler(module, rows[i].number, handler) : -1;
+        Py_XDECREF(handler);
+    }
+    return rc;
+}
+
+/* 0 or -1. */
+static int install_signals(const struct cg_host *h, int poll_fd) {
     PyObject *module = PyImport_ImportModule("signal");
-    PyObject *handler = module ? PyObject_GetAttrString(h->hooks, "interrupted") : NULL;
     int rc = -1;
-    if (handler && forget_handlers(module) == 0)
-        rc = set_handler(module, SIGINT, handler);
-    Py_XDECREF(handler);
+    if (module && be_woken_by(h, poll_fd) == 0 && forget_handlers(module) == 0)
+        rc = set_handlers(h, module);
     Py_XDECREF(module);
     return rc;
+}
+
+/* If the arbiter had it on, its handlers are gone since the fork while it believes them there, and
+ * would put back what stood before them. 0 or -1. */
+static int disable_faulthandler(void) {
+    PyObject *module = PyImport_ImportModule("faulthandler");
+    PyObject *off = module ? PyObject_CallMethod(module, "disable", NULL) : NULL;
+    Py_XDECREF(off);
+    Py_XDECREF(module);
+    return off ? 0 : -1;
 }
 
 /* With a worker_abort hook ABRT is Python's, too: faulthandler, which is enabled afterwards, passes
@@ -211,24 +260,6 @@ static int catch_abort(const struct cg_host *h) {
     PyObject *done = PyObject_CallMethod(h->hooks, "catch_abort", NULL);
     Py_XDECREF(done);
     return done ? 0 : -1;
-}
-
-/* Crashes and ABRT (the arbiter's to a stuck worker) dump the stacks of all threads into the error
- * log, DUMP_SIGNAL that of the thread that it is sent to. If the arbiter had it on, its handlers
- * are gone since the fork while it believes them there: hence off and on. */
-static int enable_faulthandler(void) {
-    PyObject *module = PyImport_ImportModule("faulthandler");
-    PyObject *off = module ? PyObject_CallMethod(module, "disable", NULL) : NULL;
-    int fd = cg_log_error_fd();
-    PyObject *on = off ? PyObject_CallMethod(module, "enable", "iO", fd, Py_True) : NULL;
-    PyObject *one =
-        on ? PyObject_CallMethod(module, "register", "iiO", DUMP_SIGNAL, fd, Py_False) : NULL;
-    int rc = one ? 0 : -1;
-    Py_XDECREF(one);
-    Py_XDECREF(on);
-    Py_XDECREF(off);
-    Py_XDECREF(module);
-    return rc;
 }
 
 /* Whether it is a cgunicorn.errors.AppLoadError: 1, 0, or 0 too when that cannot be imported. */
@@ -258,23 +289,30 @@ static enum cg_exit boot_failed(struct cg_host *h) {
     return code;
 }
 
-static enum cg_exit boot(void *rt, const struct cg_settings *settings, uint64_t requests_max) {
+static enum cg_exit boot(void *rt, const struct cg_child *child, uint64_t requests_max) {
     struct cg_host *h = rt;
-    if (install_interrupt(h) < 0 || catch_abort(h) < 0 || enable_faulthandler() < 0)
+    const struct cg_settings *settings = child->settings;
+    if (install_signals(h, child->poll_fd) < 0 || disable_faulthandler() < 0 ||
+        catch_abort(h) < 0 || cg_stacks_init(child) < 0)
         return boot_failed(h);
     PyObject *application = PyObject_CallMethod(
         h->runtime, "boot", "OK", cg_settings_config(settings), (unsigned long long)requests_max);
+    cg_copy_check(h->state);
     if (!application)
         return boot_failed(h);
+    cg_hooks_follow(h->state, settings);
     int rc = cg_wsgi_init(&h->wsgi, h->state, application, h->hooks, settings);
     Py_DECREF(application);
     return rc < 0 ? boot_failed(h) : CG_EXIT_OK;
 }
 
+/* What is pending is handled first: its exception is not to come in the middle of the hooks. */
 static int leave(void *rt, int exit_code, bool quick) {
     struct cg_host *h = rt;
+    poll(h);
     PyObject *result =
         PyObject_CallMethod(h->hooks, "leave", "iO", exit_code, quick ? Py_True : Py_False);
+    cg_copy_check(h->state);
     int code = result ? (int)PyLong_AsLong(result) : exit_code;
     Py_XDECREF(result);
     if (PyErr_Occurred()) {
@@ -292,23 +330,51 @@ static int leave(void *rt, int exit_code, bool quick) {
 static void interrupt(void *rt) {
     struct cg_host *h = rt;
     h->wsgi.interrupted = true;
-    PyErr_SetInterrupt(); /* async-signal-safe: it sets a flag for the interpreter */
+    /* Async-signal-safe: it sets a flag for the interpreter. QUIT's handler is ours more often than
+     * INT's, which applications like to take. */
+#if PY_VERSION_HEX >= 0x030A0000
+    PyErr_SetInterruptEx(SIGQUIT);
+#else
+    PyErr_SetInterrupt();
+#endif
 }
 
-/* The handler is faulthandler's, which walks the frames of the thread that gets the signal. */
-static void dump(void *rt, pthread_t thread) {
-    pthread_kill(thread, DUMP_SIGNAL);
+static size_t stack(void *rt, pthread_t thread, char *ret_text, size_t size) {
+    return cg_stacks_of(thread, ret_text, size);
 }
 
-static void poll(void *rt) {
-    struct cg_host *h = rt;
-    if (PyErr_CheckSignals() == 0)
-        return;
-    PyObject *exception = cg_error_take();
-    if (!cg_wsgi_told_to_leave(&h->wsgi, exception))
+void cg_host_note(struct cg_host *h, int number) {
+    if (number == SIGINT || number == SIGQUIT)
+        h->wsgi.interrupted = true;
+    cg_worker_note(number);
+}
+
+/* A handler that has called sys.exit(), or was that of KeyboardInterrupt, wants the worker to
+ * leave, with that exit code. Any other exception is a defect of the handler's. */
+static bool wants_to_leave(struct cg_host *h, PyObject *exception) {
+    if (!PyErr_GivenExceptionMatches(exception, PyExc_SystemExit) &&
+        !PyErr_GivenExceptionMatches(exception, PyExc_KeyboardInterrupt)) {
         cg_error_log(h->state, CG_LOG_ERROR, PyUnicode_FromString("Exception in a signal handler"),
                      exception);
+        return false;
+    }
+    PyObject *done = PyObject_CallMethod(h->hooks, "told_to_exit", "O", exception);
+    if (!done)
+        log_exception(h, "Exception in a signal handler");
+    Py_XDECREF(done);
+    return true;
+}
+
+static bool poll(void *rt) {
+    struct cg_host *h = rt;
+    int rc = PyErr_CheckSignals();
+    cg_copy_check(h->state);
+    if (rc == 0)
+        return false;
+    PyObject *exception = cg_error_take();
+    bool leave = !cg_wsgi_told_to_leave(&h->wsgi, exception) && wants_to_leave(h, exception);
     Py_DECREF(exception);
+    return leave;
 }
 
 int cg_host_init(struct cg_host *h, struct cg_state *state, PyObject *runtime) {
@@ -358,6 +424,6 @@ const struct cg_runtime cg_python_runtime = {
     .boot = boot,
     .leave = leave,
     .interrupt = interrupt,
-    .dump = dump,
+    .stack = stack,
     .poll = poll,
 };

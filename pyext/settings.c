@@ -23,8 +23,9 @@ enum { ROWS_N = sizeof(rows) / sizeof(rows[0]) };
 
 /* All settings that the arbiter and the workers of this extension see are made here. */
 struct settings {
-    struct cg_settings c; /* first: what is handed out */
-    PyObject *config;     /* strong */
+    struct cg_settings c;    /* first: what is handed out */
+    PyObject *config;        /* strong */
+    struct settings *before; /* owned: without config, what c was until it followed, or NULL */
 };
 
 /* A C string of one's own, in the file system's encoding, since most of them are paths. */
@@ -135,26 +136,8 @@ static int copy_rows(PyObject *values, struct cg_settings *settings) {
     return 0;
 }
 
-struct cg_settings *cg_settings_new(PyObject *config) {
-    struct settings *made = PyMem_Calloc(1, sizeof(*made));
-    if (!made) {
-        PyErr_NoMemory();
-        return NULL;
-    }
-    made->config = cg_py_ref(config);
-    PyObject *values = PyObject_CallMethod(config, "for_c", NULL);
-    int rc = values ? copy_rows(values, &made->c) : -1;
-    Py_XDECREF(values);
-    if (rc == 0)
-        return &made->c;
-    cg_settings_free(&made->c);
-    return NULL;
-}
-
-void cg_settings_free(struct cg_settings *settings) {
-    struct settings *made = (struct settings *)settings;
-    if (!made)
-        return;
+/* Frees what the members own. */
+static void free_members(struct cg_settings *settings) {
     for (size_t i = 0; i < ROWS_N; i++) {
         void *member = (char *)settings + rows[i].offset;
         if (rows[i].type == TYPE_str)
@@ -162,8 +145,54 @@ void cg_settings_free(struct cg_settings *settings) {
         else if (rows[i].type == TYPE_list)
             free_list(*(char ***)member);
     }
-    Py_DECREF(made->config);
-    PyMem_Free(made);
+}
+
+/* Takes values, which may be NULL with an exception. NULL with an exception. */
+static struct settings *new_settings(PyObject *values) {
+    struct settings *made = values ? PyMem_Calloc(1, sizeof(*made)) : NULL;
+    if (values && !made)
+        PyErr_NoMemory();
+    if (made && copy_rows(values, &made->c) < 0) {
+        cg_settings_free(&made->c);
+        made = NULL;
+    }
+    Py_XDECREF(values);
+    return made;
+}
+
+struct cg_settings *cg_settings_new(PyObject *config) {
+    struct settings *made = new_settings(PyObject_CallMethod(config, "for_c", NULL));
+    if (!made)
+        return NULL;
+    made->config = cg_py_ref(config);
+    return &made->c;
+}
+
+void cg_settings_free(struct cg_settings *settings) {
+    for (struct settings *at = (struct settings *)settings, *before; at; at = before) {
+        before = at->before;
+        free_members(&at->c);
+        Py_XDECREF(at->config);
+        PyMem_Free(at);
+    }
+}
+
+int cg_settings_follow(const struct cg_settings *settings) {
+    struct settings *now = (struct settings *)settings; /* made here, and not const */
+    PyObject *values = PyObject_CallMethod(now->config, "changes_for_c", NULL);
+    if (values == Py_None) {
+        Py_DECREF(values);
+        return 0;
+    }
+    struct settings *made = new_settings(values);
+    if (!made)
+        return -1;
+    struct cg_settings changed = made->c;
+    made->c = now->c;
+    made->before = now->before;
+    now->c = changed;
+    now->before = made;
+    return 0;
 }
 
 PyObject *cg_settings_config(const struct cg_settings *settings) {

@@ -14,6 +14,11 @@
 struct cg_settings *cg_settings_new(PyObject *config);
 void cg_settings_free(struct cg_settings *settings);
 
+/* Takes over what the user's code has changed by config.set(); what was handed out before stays
+ * valid until the settings are freed. For the process's only thread: others may be reading. 0 or -1
+ * with an exception; then nothing has changed. */
+int cg_settings_follow(const struct cg_settings *settings);
+
 /* The Python object that they were made of; borrowed. */
 PyObject *cg_settings_config(const struct cg_settings *settings);
 

@@ -6,6 +6,7 @@
  */
 #include "pyext/hooks.h"
 
+#include "pyext/copy.h"
 #include "pyext/runtime.h"
 
 #include "server/arbiter/slot.h"
@@ -50,7 +51,7 @@ static PyObject *slot_is_timed_out(PyObject *self, void *unused) {
 
 static PyObject *slot_beat(PyObject *self, PyObject *unused) {
     struct cg_slot *slot = slot_of(self);
-    if (slot)
+    if (slot && !cg_is_copy())
         cg_slot_beat(slot, cg_clock_us());
     Py_RETURN_NONE;
 }

@@ -16,76 +16,66 @@ static void raise_again(PyObject *exc_info) {
         PyErr_SetObject((PyObject *)Py_TYPE(value), value);
 }
 
-/* May a head be given now? exc_info is NULL when there is none. 0 or -1. */
-static int check_order(const struct cg_response *r, PyObject *exc_info) {
-    if (!exc_info) {
-        if (!r->started)
-            return 0;
-        PyErr_SetString(PyExc_AssertionError,
-                        "start_response() was called a second time without exc_info");
-        return -1;
-    }
-    if (!PyTuple_Check(exc_info) || PyTuple_GET_SIZE(exc_info) != 3 ||
-        !PyExceptionInstance_Check(PyTuple_GET_ITEM(exc_info, 1))) {
-        PyErr_Format(PyExc_TypeError, "exc_info must be what sys.exc_info() returns, not %R",
-                     exc_info);
-        return -1;
-    }
-    if (!r->head_sent)
-        return 0;
-    raise_again(exc_info);
+/* What sys.exc_info() returns, also where nothing is being handled. 1, 0 when there is none, or -1.
+ */
+static int has_exc_info(PyObject *exc_info) {
+    int given = exc_info ? PyObject_IsTrue(exc_info) : 0;
+    if (given <= 0)
+        return given;
+    if (PyTuple_Check(exc_info) && PyTuple_GET_SIZE(exc_info) == 3 &&
+        (PyTuple_GET_ITEM(exc_info, 1) == Py_None ||
+         PyExceptionInstance_Check(PyTuple_GET_ITEM(exc_info, 1))))
+        return 1;
+    PyErr_Format(PyExc_TypeError, "exc_info must be what sys.exc_info() returns, not %R", exc_info);
     return -1;
 }
 
-static int give_head(struct cg_response *r, PyObject *status_text, PyObject *pairs) {
-    struct cg_slice status;
-    if (cg_text_slice(status_text, "status", &status) < 0)
-        return -1;
-    enum cg_response_error error = cg_response_start(r, status);
-    if (error)
-        return cg_headers_refuse(error, "status", status_text);
-    return cg_headers_add(r, pairs);
+/* May a head be given now? exc_info is NULL when there is none. 0 or -1. */
+static int check_order(const struct cg_response *r, PyObject *exc_info) {
+    if (!r->started || (exc_info && !r->head_sent))
+        return 0;
+    if (exc_info && PyTuple_GET_ITEM(exc_info, 1) != Py_None)
+        raise_again(exc_info);
+    else
+        PyErr_SetString(PyExc_AssertionError,
+                        exc_info ? "start_response() was called when the head had left"
+                                 : "start_response() was called a second time without exc_info");
+    return -1;
 }
 
-/* Half a head must not get out, whatever the application makes of the exception. */
-static int set_head(struct cg_response *r, PyObject *status_text, PyObject *headers,
-                    PyObject *exc_info) {
-    PyObject *pairs = cg_headers_pairs(headers);
-    if (!pairs)
-        return -1;
-    int rc = check_order(r, exc_info);
-    if (rc == 0) {
-        rc = give_head(r, status_text, pairs);
-        if (rc < 0)
-            cg_response_reset(r);
-    }
-    Py_DECREF(pairs);
-    return rc;
-}
-
-/* exc_info is the one argument that middleware is seen to give by name. */
-static bool is_by_name(const struct cg_state *state, Py_ssize_t n, PyObject *kwnames) {
-    return n == 2 && kwnames && PyTuple_GET_SIZE(kwnames) == 1 &&
-           PyUnicode_Compare(PyTuple_GET_ITEM(kwnames, 0), state->name[CG_NAME_EXC_INFO]) == 0;
-}
-
-PyObject *cg_start_response(PyObject *self, PyObject *const *args, size_t nargsf,
-                            PyObject *kwnames) {
-    struct cg_call *call = cg_callable_call(self);
+/* A new reference to write(), or NULL. */
+static PyObject *set_head(PyObject *self, PyObject *status, PyObject *pairs, PyObject *exc_info) {
+    struct cg_call *call = cg_callable_take(self);
     if (!call)
         return NULL;
-    Py_ssize_t n = PyVectorcall_NARGS(nargsf);
-    bool by_name = is_by_name(call->state, n, kwnames);
-    if (cg_callable_check_args(self, nargsf, by_name ? NULL : kwnames, 2, 3) < 0)
-        return NULL;
-    /* A value given by name lies behind the positional ones. */
-    PyObject *exc_info = n == 3 || by_name ? args[2] : Py_None;
-    if (exc_info == Py_None)
-        exc_info = NULL;
-    if (set_head(&call->ex->response, args[0], args[1], exc_info) < 0)
-        return NULL;
-    PyObject *write = cg_call_lend(call, CG_LENT_WRITE);
+    struct cg_complaint complaint = {.type = NULL};
+    PyObject *write = NULL;
+    if (check_order(&call->ex->response, exc_info) == 0)
+        write = cg_call_lend(call, CG_LENT_WRITE);
     Py_XINCREF(write);
+    if (write && cg_headers_give(&call->ex->response, status, pairs, &complaint) < 0)
+        Py_CLEAR(write);
+    cg_turn_release(&call->turn);
+    if (complaint.type)
+        cg_headers_complain(&complaint);
+    return write;
+}
+
+/* What runs code of the application's, that of lazy headers above all, comes first: the request may
+ * be over behind it. */
+PyObject *cg_start_response(PyObject *self, PyObject *const *args, size_t nargsf,
+                            PyObject *kwnames) {
+    static const struct cg_parameters parameters = {
+        "status, headers, exc_info=None", 2, 3, {"status", "headers", "exc_info"}};
+    PyObject *values[3];
+    if (cg_callable_parse(self, args, nargsf, kwnames, &parameters, values) < 0)
+        return NULL;
+    int replaces = has_exc_info(values[2]);
+    PyObject *pairs = replaces < 0 ? NULL : cg_headers_pairs(values[1]);
+    if (!pairs)
+        return NULL;
+    PyObject *write = set_head(self, values[0], pairs, replaces ? values[2] : NULL);
+    Py_DECREF(pairs);
     return write;
 }
 
@@ -98,27 +88,40 @@ static void raise_disconnected(const struct cg_state *state, int error) {
     Py_DECREF(e);
 }
 
-PyObject *cg_write(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
-    struct cg_call *call = cg_callable_call(self);
-    if (!call || cg_callable_check_args(self, nargsf, kwnames, 1, 1) < 0)
+/* What write() returns: None, or NULL with an exception. */
+static PyObject *answer_push(const struct cg_state *state, int rc) {
+    switch (rc) {
+    case 0:
+        Py_RETURN_NONE;
+    case -ENOMEM:
+        return PyErr_NoMemory();
+    case -EINVAL: /* a start_response() after the one that gave write() failed */
+        PyErr_SetString(PyExc_AssertionError, "write() was called before start_response()");
         return NULL;
-    PyObject *data = args[0];
+    case -ESHUTDOWN:
+        PyErr_SetString(PyExc_RuntimeError, "write() was called after the end of the body");
+        return NULL;
+    default:
+        raise_disconnected(state, -rc);
+        return NULL;
+    }
+}
+
+PyObject *cg_write(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    static const struct cg_parameters parameters = {"data", 1, 1, {"data"}};
+    PyObject *data;
+    if (cg_callable_parse(self, args, nargsf, kwnames, &parameters, &data) < 0)
+        return NULL;
     if (!PyBytes_Check(data)) {
         PyErr_Format(PyExc_TypeError, "write() takes bytes, not %.100s", Py_TYPE(data)->tp_name);
         return NULL;
     }
-    if (!call->ex->response
-             .started) { /* a start_response() after the one that gave write() failed */
-        PyErr_SetString(PyExc_AssertionError, "write() was called before start_response()");
+    struct cg_call *call = cg_callable_take(self);
+    if (!call)
         return NULL;
-    }
+    const struct cg_state *state = call->state;
     struct cg_slice bytes = {PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data)};
     int rc = cg_exchange_push(call->ex, bytes);
-    if (rc == -ENOMEM)
-        return PyErr_NoMemory();
-    if (rc < 0) {
-        raise_disconnected(call->state, -rc);
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    cg_turn_release(&call->turn);
+    return answer_push(state, rc);
 }

@@ -46,7 +46,7 @@ struct cg_state {
     PyObject *name[CG_NAME_N];       /* interned */
     PyObject *field_key[CG_FIELD_N]; /* interned; NULL for CG_FIELD_OTHER */
     struct cg_header_keys header_keys;
-    const struct cg_host *host; /* borrowed: of the run() that is under way, else NULL */
+    struct cg_host *host; /* borrowed: of the run() that is under way, else NULL */
     struct cg_header_keys variable_keys;
 };
 

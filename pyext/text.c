@@ -6,6 +6,8 @@
 
 #include "server/base/num.h"
 
+#include <errno.h>
+
 enum { ON_STACK_MAX = 512 };
 
 /* Writes at most s.len bytes, returns how many. */
@@ -39,20 +41,17 @@ PyObject *cg_text_unquote(struct cg_slice s) {
     return text;
 }
 
-int cg_text_slice(PyObject *text, const char *what, struct cg_slice *ret_bytes) {
-    if (!PyUnicode_Check(text)) {
-        PyErr_Format(PyExc_TypeError, "%s must be a str, not %.100s: %R", what,
-                     Py_TYPE(text)->tp_name, text);
-        return -1;
-    }
+int cg_text_slice(PyObject *text, struct cg_slice *ret_bytes) {
+    if (!PyUnicode_Check(text))
+        return -EINVAL;
 #if PY_VERSION_HEX < 0x030C0000
-    if (PyUnicode_READY(text) < 0)
-        return -1;
-#endif
-    if (PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND) {
-        PyErr_Format(PyExc_ValueError, "%s has characters that are not in latin-1: %R", what, text);
-        return -1;
+    if (PyUnicode_READY(text) < 0) {
+        PyErr_Clear();
+        return -ENOMEM;
     }
+#endif
+    if (PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND)
+        return -ERANGE;
     *ret_bytes =
         cg_slice_of((const char *)PyUnicode_1BYTE_DATA(text), (size_t)PyUnicode_GET_LENGTH(text));
     return 0;

@@ -17,8 +17,9 @@ static inline PyObject *cg_text_new(struct cg_slice s) {
 /* The same of a percent-encoded path; what is no valid escape stays as it is. */
 PyObject *cg_text_unquote(struct cg_slice s);
 
-/* The bytes of a str, borrowed for as long as the str lives. `what` names it in the message:
- * TypeError when it is no str, ValueError when it does not fit in latin-1. 0 or -1. */
-int cg_text_slice(PyObject *text, const char *what, struct cg_slice *ret_bytes);
+/* The bytes of a str, borrowed for as long as the str lives. Runs no code of the application's and
+ * raises nothing. 0, -EINVAL when it is no str, -ERANGE when it does not fit in latin-1, -ENOMEM.
+ */
+int cg_text_slice(PyObject *text, struct cg_slice *ret_bytes);
 
 #endif
