@@ -9,12 +9,15 @@ name is `application` where none is given. For the module may stand file:PATH, a
 from __future__ import annotations
 
 import keyword
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import FunctionType, MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cgunicorn.errors import AppLoadError
+from cgunicorn.hints import LIKELY, similar
 from cgunicorn.imports import NoSuchModuleError, import_file, import_module
 
 if TYPE_CHECKING:
@@ -26,7 +29,14 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "application"
 
+#: What a function that makes the application is called by most.
+_FACTORIES = ("create_app", "make_app", "create_application")
+
 _FILE = "file:"
+
+#: As in the module inspect, which takes long to import.
+_CO_VARARGS = 0x04
+_CO_COROUTINE = 0x80
 
 
 class Target(NamedTuple):
@@ -55,7 +65,7 @@ def load_app(spec: str) -> WSGIApplication:
     text = text if colon else DEFAULT_NAME
     target = parse_target(text)
     module = _run_file(module_name) if is_file else _import(module_name, text)
-    app = _find(module, target, hint=not colon)
+    app = _find(module, target)
     if target.is_call:
         app = _call(app, target)
     return check_app(app, text)
@@ -67,7 +77,30 @@ def check_app(app: Any, name: str) -> WSGIApplication:
         raise AppLoadError(f"Failed to find application object: {name!r}")
     if not callable(app):
         raise AppLoadError("Application object must be callable.")
+    if _is_async(app):
+        raise AppLoadError(
+            f"{name!r} is an ASGI application, this is a WSGI server: it needs one such as uvicorn"
+            " or hypercorn."
+        )
+    if isinstance(app, FunctionType) and not _takes_two(app):
+        raise AppLoadError(
+            f"{name!r} does not take environ and start_response; a function that makes the"
+            f" application is written '{name}()'."
+        )
     return app  # type: ignore[no-any-return]
+
+
+def _is_async(app: Any) -> bool:
+    function = app if isinstance(app, FunctionType) else type(app).__call__
+    return isinstance(function, FunctionType) and bool(function.__code__.co_flags & _CO_COROUTINE)
+
+
+def _takes_two(function: FunctionType) -> bool:
+    """By what is called, not by what a decorator says it to be."""
+    code = function.__code__
+    least = code.co_argcount - len(function.__defaults__ or ())
+    named = code.co_kwonlyargcount - len(function.__kwdefaults__ or ())
+    return least <= 2 and not named and (code.co_argcount >= 2 or bool(code.co_flags & _CO_VARARGS))
 
 
 def parse_target(text: str) -> Target:
@@ -111,12 +144,24 @@ def _dotted(expression: ast.expr) -> tuple[str, ...]:
 def _import(name: str, text: str) -> ModuleType:
     path = Path(name)
     if path.suffix == ".py" and path.is_file():
-        meant = ".".join(path.with_suffix("").parts)
-        raise AppLoadError(f"Failed to find application, did you mean '{meant}:{text}'?")
+        folder, module = _split(path.with_suffix(""))
+        chdir = f"--chdir {folder} " if folder else ""
+        raise AppLoadError(f"Failed to find application, did you mean '{chdir}{module}:{text}'?")
     try:
         return import_module(name)
     except NoSuchModuleError as error:
+        package, _, attribute = name.rpartition(".")
+        if hasattr(sys.modules.get(package), attribute):
+            raise AppLoadError(f"{error}, did you mean '{package}:{attribute}'?") from None
         raise AppLoadError(f"{error} (looked for in {Path.cwd()} and sys.path).") from None
+
+
+def _split(path: Path) -> tuple[str, str]:
+    """The folder to change to, where one is needed, and the module in it."""
+    below = os.path.relpath(path.absolute())
+    if below.startswith(os.pardir + os.sep):
+        return str(path.parent), path.name
+    return "", below.replace(os.sep, ".")
 
 
 def _run_file(path: str) -> ModuleType:
@@ -126,8 +171,8 @@ def _run_file(path: str) -> ModuleType:
         raise AppLoadError(f"{error} (looked for in {Path.cwd()}).") from None
 
 
-def _find(module: ModuleType, target: Target, hint: bool) -> Any:
-    """Follows the attributes. `hint`: the name was not given, so another may have been meant."""
+def _find(module: ModuleType, target: Target) -> Any:
+    """Follows the attributes."""
     found: Any = module
     for name in target.names:
         try:
@@ -135,12 +180,18 @@ def _find(module: ModuleType, target: Target, hint: bool) -> Any:
         except AttributeError:
             path = ".".join(target.names)
             sentence = f"Failed to find attribute {path!r} in {module.__name__!r}"
-            if hint and callable(getattr(module, "app", None)):
-                sentence += f", did you mean '{module.__name__}:app'?"
-            else:
-                sentence += "."
-            raise AppLoadError(sentence) from None
+            meant = _meant(module, path)
+            end = f", did you mean '{module.__name__}:{meant}'?" if meant else "."
+            raise AppLoadError(f"{sentence}{end}") from None
     return found
+
+
+def _meant(module: ModuleType, name: str) -> str:
+    """What a name that the module does not have may stand for; empty when there is nothing."""
+    found = [n for n, value in vars(module).items() if callable(value) and n[:2] != "__"]
+    usual = {"app": (DEFAULT_NAME, *_FACTORIES), DEFAULT_NAME: ("app", *_FACTORIES)}.get(name, ())
+    meant = next((n for n in usual if n in found), "") or similar(name, found, LIKELY)
+    return f"{meant}()" if meant in _FACTORIES else meant
 
 
 def _call(factory: Any, target: Target) -> Any:

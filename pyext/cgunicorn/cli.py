@@ -12,9 +12,9 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from cgunicorn import _cgunicorn
+from cgunicorn import _cgunicorn, hints
 from cgunicorn.config import ArgumentsLayer, Config, Invocation, read_uwsgi
 from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
@@ -25,7 +25,7 @@ from cgunicorn.settings.kinds import BOOL, INT, INT_OR_AUTO, LIST, MODE
 from cgunicorn.uwsgi import command_line
 from cgunicorn.uwsgi.ini import Item
 
-#: The first that is set counts, the other is ignored.
+#: The first that is not empty counts, the other is ignored.
 ARGUMENT_VARIABLES = ("CGUNICORN_CMD_ARGS", "GUNICORN_CMD_ARGS")
 
 #: The first argument that is not the name of an application, but of another command.
@@ -66,22 +66,30 @@ def run(
         started = invoke()
         inherited = take_inherited(os.environ)
         runtime = make_runtime(started)
-        for warning in runtime.config.warnings:
-            print(f"Warning: {warning}", file=sys.stderr)
-        if runtime.config.print_config:
-            show(str(runtime.config))
-        if runtime.config.print_config or runtime.config.check_config:
-            if runtime.config.report:
-                show(runtime.config.report)
-            return _preload(runtime)
-        if runtime.config.daemon and "GUNICORN_PID" not in inherited:
-            runtime.daemon = _go_into_background(runtime.config)
-        failed = runtime.config.preload_app and _preload(runtime)
-        return failed or _run(runtime, inherited)
+        code = _obey(runtime, inherited)
+        # Not for a program of the user's, which may have other things to do afterwards.
+        if not started.program and not runtime.hooks.is_in_worker():
+            _cgunicorn.bound_exit(code, max(runtime.config.graceful_timeout, 1))
+        return code
     except ConfigError as error:
         return complain(str(error), error.details)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _obey(runtime: Runtime, inherited: dict[str, str]) -> int:
+    for warning in runtime.config.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    if runtime.config.print_config:
+        show(str(runtime.config))
+    if runtime.config.print_config or runtime.config.check_config:
+        if runtime.config.report:
+            show(runtime.config.report)
+        return _preload(runtime)
+    if runtime.config.daemon and "GUNICORN_PID" not in inherited:
+        runtime.daemon = _go_into_background(runtime.config)
+    failed = runtime.config.preload_app and _preload(runtime)
+    return failed or _run(runtime, inherited)
 
 
 def enter_virtualenv(started: Invocation, arguments: Sequence[str]) -> None:
@@ -189,8 +197,19 @@ class _Parser(argparse.ArgumentParser):
     """`variable`: the environment variable that the arguments come from, if they do."""
 
     variable = ""
+    _arguments: Sequence[str] = ()
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._arguments = sys.argv[1:] if args is None else args
+        values, left = self.parse_known_args(args, namespace)
+        if left:
+            hint = hints.for_unknown(left, getattr(values, "app", None))
+            self.error(f"unrecognized arguments: {' '.join(left)}{hint}")
+        return values
 
     def error(self, message: str) -> NoReturn:
+        message = message.replace("ignored explicit argument", "it takes no value, not even")
+        message += hints.for_dashes(self._arguments)
         super().error(f"{message} (in {self.variable})" if self.variable else message)
 
 
@@ -214,7 +233,7 @@ def invocation(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     else:
         app_spec, values = _parse(argv)
     layers = [ArgumentsLayer("the command line", values)]
-    variable = next((v for v in ARGUMENT_VARIABLES if v in environ), None)
+    variable = next((v for v in ARGUMENT_VARIABLES if environ.get(v)), None)
     if variable:
         values = _parse(_split(environ[variable], variable), variable)[1]
         layers.insert(0, ArgumentsLayer(variable, values))

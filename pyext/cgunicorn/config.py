@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From what the user said to one immutable Config.
+"""From what the user said to one Config.
 
 Weakest first: the defaults (some with an environment variable of Gunicorn's: PORT, WEB_CONCURRENCY,
 FORWARDED_ALLOW_IPS, SENDFILE), a PasteDeploy file, the config file, uWSGI's ini files and
@@ -13,15 +13,17 @@ Invocation.
 from __future__ import annotations
 
 import os
-import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from cgunicorn import _cgunicorn, config_file, cpus
-from cgunicorn.errors import ConfigError, NoAppError
-from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX, Setting
+from cgunicorn.config_view import ConfigView, accepted, own
+from cgunicorn.errors import ConfigError, NoAppError, shown
+from cgunicorn.hints import for_setting
+from cgunicorn.settings import SETTINGS, VARIABLE_PREFIX
+from cgunicorn.settings.kinds import CSV, LIST
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -32,13 +34,6 @@ if TYPE_CHECKING:
 #: Seconds; why so many is said where the settings are declared.
 ASYNC_KEEPALIVE = 75
 UNTIMED_BOOT_TIMEOUT = 600
-
-#: How alike an unknown name must be to a setting's for a warning, from 0 to 1.
-_LIKENESS = 0.85
-
-#: Shows values in messages; cut, since a config file may set anything.
-_VALUE = reprlib.Repr()
-_VALUE.maxstring = _VALUE.maxother = 200
 
 
 class Layer:
@@ -105,31 +100,11 @@ class Invocation(NamedTuple):
     program: Program | None = None
 
 
-class SettingOf:
-    """A setting of a configuration, as Gunicorn's `cfg.settings` has it: get(), set() where values
-    can be set, and what its row says: name, default, section ..."""
+class Config(ConfigView):
+    """All settings as attributes (`cfg.workers`). `app_spec` says where the application is,
+    `warnings` are sentences for the user, `report` says what became of uWSGI's options.
 
-    def __init__(self, cfg: Any, row: Setting) -> None:
-        self._cfg = cfg
-        self._row = row
-
-    def get(self) -> Any:
-        return getattr(self._cfg, self._row.name)
-
-    def set(self, value: object) -> None:
-        self._cfg.set(self._row.name, value)
-
-    @property
-    def value(self) -> Any:
-        return self.get()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._row, name)
-
-
-class Config:
-    """All settings as attributes (`cfg.workers`), immutable. `app_spec` says where the application
-    is, `warnings` are sentences for the user, `report` says what became of uWSGI's options."""
+    Nobody but the user's own code changes it, by set()."""
 
     app_spec: str
     warnings: tuple[str, ...]
@@ -143,24 +118,39 @@ class Config:
         warnings: tuple[str, ...] = (),
         report: str = "",
     ) -> None:
-        self.__dict__.update(values)
-        self.__dict__.update(app_spec=app_spec, warnings=warnings, report=report)
+        self.__dict__.update((name, own(value)) for name, value in values.items())
+        self.__dict__.update(app_spec=app_spec, warnings=warnings, report=report, _is_changed=False)
         self.__dict__.update(_layers=dict(layers))
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"No configuration setting for: {name}")
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"The configuration is immutable: {name}")
+        raise AttributeError(f"Settings are changed by cfg.set({name!r}, ...)")
 
-    set = __setattr__
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"Settings can't be deleted: {name}")
 
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"The configuration is immutable: {name}")
+    def value_of(self, name: str) -> Any:
+        return self.__dict__[name]
 
-    @property
-    def settings(self) -> dict[str, SettingOf]:
-        return {name: SettingOf(self, row) for name, row in SETTINGS.items()}
+    def set(self, name: str, value: object) -> None:
+        """Counts for whatever is looked at afterwards, until a reload. None changes nothing."""
+        if value is None and name in SETTINGS:
+            return
+        values = {n: self.value_of(n) for n in SETTINGS}
+        values[name] = accepted(name, value)
+        _follow_others(values, self.app_spec)
+        self.__dict__.update((n, own(v)) for n, v in values.items())
+        self.__dict__["_layers"][name] = Layer("cfg.set()", {})
+        self.__dict__["_is_changed"] = True
+
+    def changes_for_c(self) -> dict[str, object] | None:
+        """Called by C: the same as for_c(), if set() was called since this was."""
+        if not self.__dict__["_is_changed"]:
+            return None
+        self.__dict__["_is_changed"] = False
+        return self.for_c()
 
     def source(self, name: str) -> str:
         """Where the value of a setting comes from."""
@@ -171,12 +161,19 @@ class Config:
         """ConfigError for a value that is valid, and has turned out to be of no use. `why` is a
         sentence."""
         layer: Layer = self.__dict__["_layers"][name]
-        _refuse(name, getattr(self, name), layer.place(name), why)
+        _refuse(name, self.value_of(name), layer.place(name), why)
 
     @property
     def proc_name(self) -> str:
         """What --print-config shows is what was given; this follows the application otherwise."""
-        return str(self.__dict__["proc_name"] or self.default_proc_name)
+        return str(self.value_of("proc_name") or self.default_proc_name)
+
+    @property
+    def logger_class(self) -> Any:
+        """The class that the setting names. ConfigError."""
+        from cgunicorn.glogging import find_class
+
+        return find_class(self)
 
     def for_c(self) -> dict[str, object]:
         """What _cgunicorn.run() takes. An int that is not set is 0 there, which means off."""
@@ -193,17 +190,15 @@ def _for_c(value: object, c_type: str) -> object:
         return 0
     if isinstance(value, Mapping):
         return [f"{k}:{v}" for k, v in value.items()]
-    if isinstance(value, tuple):
-        return ",".join(value) if c_type == "str" else list(value)
+    if isinstance(value, list) and c_type == "str":
+        return ",".join(value)
     return value
 
 
 def _printed(value: object) -> object:
-    if isinstance(value, Mapping):
-        return dict(value)
     if callable(value):
         return f"<{getattr(value, '__qualname__', type(value).__qualname__)}()>"
-    return list(value) if isinstance(value, tuple) else value
+    return value
 
 
 def load(invocation: Invocation) -> Config:
@@ -228,7 +223,10 @@ def load(invocation: Invocation) -> Config:
     values, layers = _fold((*_default_layers(invocation), weak, _paste_layer(ours), *ours))
     app_spec = _app_spec(invocation, values)
     if not app_spec:
-        raise NoAppError("No application module specified.")
+        raise NoAppError(
+            "No application module specified. Name it as in `cgunicorn package.module:app`, or by"
+            " wsgi_app in a configuration file."
+        )
     values["config"] = location
     values["chdir"] = os.path.normpath(Path(invocation.directory, values["chdir"]))
     warnings = (
@@ -329,14 +327,12 @@ def _fold(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, Layer]]:
 
 
 def _refuse(name: str, value: object, place: str, why: object) -> NoReturn:
-    # A list with one item is most often a flag given once.
-    if isinstance(value, (list, tuple)) and len(value) == 1:
+    # One item of a list is most often a flag given once.
+    if SETTINGS[name].kind in (LIST, CSV) and isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     if isinstance(value, Mapping):
         value = dict(value)
-    raise ConfigError(
-        f"Invalid value for {name}: {_VALUE.repr(value)} (from {place}): {why}"
-    ) from None
+    raise ConfigError(f"Invalid value for {name}: {shown(value)} (from {place}): {why}") from None
 
 
 def _follow_others(values: dict[str, Any], app_spec: str) -> None:
@@ -363,6 +359,10 @@ def _file_warnings(file: FileLayer) -> Iterator[str]:
     setting they resemble are taken to be meant."""
     if file.source and not config_file.has_python_extension(file.source):
         yield f"{file.source}: configuration file should have a valid Python extension."
+    annotated = file.values.get("__annotations__")
+    for name in annotated if isinstance(annotated, dict) else ():
+        if name in SETTINGS and name not in file.values:
+            yield f"{file.place(name)}: {name} is given no value, which is written {name} = ..."
     for name in file.values:
         if name in SETTINGS or name.startswith("_"):
             continue
@@ -388,6 +388,12 @@ def _effect_warnings(values: Mapping[str, Any], givers: Mapping[str, Layer]) -> 
     for name, row in SETTINGS.items():
         if row.instead and values[name] != row.default:
             yield f"{name} (from {givers[name].source}) has no effect here: {row.instead}."
+    if (values["pidfile"] or "").isdigit():
+        name = values["pidfile"]
+        yield (
+            f"pidfile (from {givers['pidfile'].source}) is the file {name!r}; an address is given"
+            f" as in -b :{name}."
+        )
     if values["reload"] and values["preload_app"]:
         place = givers["preload_app"].source
         yield (
@@ -398,8 +404,4 @@ def _effect_warnings(values: Mapping[str, Any], givers: Mapping[str, Layer]) -> 
 
 def _similar(name: str, candidates: list[str]) -> str:
     """The setting that a name may be meant for; empty where there is none."""
-    if name != name.lower():
-        return ""
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, candidates, n=1, cutoff=_LIKENESS)), "")
+    return for_setting(name, candidates) if name == name.lower() else ""

@@ -11,7 +11,7 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from cgunicorn.errors import ConfigError, user_traceback
-from cgunicorn.imports import NoSuchModuleError, import_module
+from cgunicorn.imports import NoSuchModuleError, explain, import_module
 
 if TYPE_CHECKING:
     import ast
@@ -40,6 +40,7 @@ def read_file(location: str, folders: Sequence[str]) -> Mapping[str, object]:
     except NoSuchModuleError as error:
         raise ConfigError(f"Failed to read config file: {error}.") from None
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise any
+        explain(error)
         sentence = f"Failed to read config file: {location}"
         raise ConfigError(sentence, user_traceback(error)) from None
 

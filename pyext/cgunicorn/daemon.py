@@ -11,6 +11,7 @@ exit code says whether there is a server, and what goes wrong before is still sa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -32,7 +33,8 @@ class Daemon:
         pid = os.fork()
         if pid:
             os.close(self._writer)
-            os.waitpid(pid, 0)
+            with contextlib.suppress(ChildProcessError):  # whoever started us may ignore their ends
+                os.waitpid(pid, 0)
             _wait(reader)
         os.setsid()
         if os.fork():

@@ -8,19 +8,22 @@ reload's own from the moment it begins, while old workers keep theirs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from cgunicorn import _cgunicorn
 from cgunicorn.server_object import Listener, Server, Worker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from cgunicorn import _cgunicorn
     from cgunicorn.config import Config
     from cgunicorn.runtime import Runtime
+
+_T = TypeVar("_T")
 
 #: Exit codes, as Gunicorn's: for an exception before the server is ready, and after.
 _FAILED_START = 1
@@ -29,17 +32,33 @@ _FAILED_LOOP = 255
 _ABORTED = 1
 
 
+def run_foreign(code: Callable[..., _T], *args: object) -> _T:
+    """Calls code of the user's. A process that it has forked does not come back from here."""
+    try:
+        result = code(*args)
+    except BaseException as error:
+        _cgunicorn.end_copy(error)
+        raise
+    _cgunicorn.end_copy(None)
+    return result
+
+
 class Hooks:
     """Of one process: the master's, of which each worker has a copy from the fork."""
 
     worker: Worker  # the newest; in a worker process its own
 
     def __init__(self, runtime: Runtime, directory: str) -> None:
+        self._runtime = runtime
         self.server = Server(runtime, directory)
         self._ready = False
         self.was_interrupted = False  # the worker is told to quit
         self._was_aborted = False
-        self._exit_code = 0  # what an abort ends with
+        self._exit_code = 0  # of an abort, or of a signal handler's sys.exit()
+
+    def is_in_worker(self) -> bool:
+        worker = getattr(self, "worker", None)
+        return worker is not None and worker.pid == os.getpid()
 
     # In the master. A method for each moment gets what C knows of it and returns the exit code to
     # end with, or None to go on.
@@ -107,6 +126,7 @@ class Hooks:
         """First of all: the process has its own pid, nothing else has been done."""
         self.worker.begin(requests_max)
         self._call("post_fork", self.server, self.worker)
+        self._runtime.divert_logs()
 
     def post_worker_init(self, app: WSGIApplication) -> WSGIApplication:
         """The application is loaded. The hook may put another one in its place, in worker.wsgi."""
@@ -130,10 +150,37 @@ class Hooks:
         if self.worker.cfg.worker_abort is not None:
             signal.signal(signal.SIGABRT, self.aborted)
 
-    def interrupted(self, *_: object) -> NoReturn:
-        """Called in the main thread when a quick stop finds the application running."""
+    def be_woken_by(self, fd: int) -> None:
+        """Called by C before the worker boots: signals are written to this descriptor, but not by
+        processes that the application forks."""
+
+        def forget() -> None:
+            before = signal.set_wakeup_fd(-1)
+            if before not in (fd, -1):
+                with contextlib.suppress(ValueError, OSError):
+                    signal.set_wakeup_fd(before)  # the application's
+
+        signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=forget)
+
+    # Python's handlers of the signals that the worker handles. It is C that does, until the
+    # application has handlers of its own, which may call these.
+
+    def signalled(self, number: int, _: object) -> None:
+        """TERM and others that break nothing off."""
+        _cgunicorn.take_signal(number)
+
+    def interrupted(self, number: int, _: object) -> NoReturn:
+        """INT or QUIT. Called in the main thread, too, when a quick stop finds the application
+        running."""
+        _cgunicorn.take_signal(number)
         self.worker_int()
         raise SystemExit
+
+    def told_to_exit(self, leaving: BaseException) -> None:
+        """Called by C: a signal handler of the application's has raised this in an idle worker."""
+        if isinstance(leaving, SystemExit):
+            self._exit_code = _code_of(leaving)
 
     def worker_int(self) -> None:
         """INT or QUIT has come: the hook is called once."""
@@ -175,12 +222,13 @@ class Hooks:
     def _call(self, name: str, *args: object) -> None:
         hook = getattr(self.server.cfg, name)
         if hook is not None:
-            hook(*args)
+            run_foreign(hook, *args)
 
     def _run(self, name: str, *args: object) -> int | None:
         """In the master: an exception ends the server."""
         try:
             self._call(name, *args)
+            self._runtime.divert_logs()
         except SystemExit as leaving:
             return _code_of(leaving)
         except KeyboardInterrupt:

@@ -25,6 +25,7 @@ def import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
+        explain(error)
         # The module itself or a package that it is in, not one that it imports.
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise NoSuchModuleError(str(error)) from None
@@ -42,8 +43,22 @@ def import_file(path: str) -> ModuleType:
     assert spec  # noqa: S101 - a loader was given
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    loader.exec_module(module)
+    try:
+        loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        explain(error)
+        raise
     return module
+
+
+def explain(error: BaseException) -> None:
+    """Code written for Gunicorn, where that is not installed, is told what there is instead."""
+    if isinstance(error, ModuleNotFoundError) and f"{error.name}.".startswith("gunicorn."):
+        error.msg = (
+            f"{error.msg}; the classes of gunicorn.app.base, gunicorn.app.wsgiapp and"
+            " gunicorn.glogging are in cgunicorn.app.base, cgunicorn.app.wsgiapp and"
+            " cgunicorn.glogging"
+        )
 
 
 def entry_point(distribution: str, group: str, name: str) -> Any:

@@ -140,7 +140,12 @@ class Response(_Message):
     response_length       the Content-Length, or None
     headers_sent          whether the head has left
     chunked               whether the body is sent in chunks
+    must_close            whether the connection is closed after it
+    version               what Server says, unless the application says that
     """
+
+    version = "gunicorn"
+    upgrade = False
 
     _FIELDS = (
         "status",
@@ -154,5 +159,11 @@ class Response(_Message):
     )
 
     def should_close(self) -> bool:
-        """Whether the connection is closed after this response."""
         return not self.keep_alive
+
+    @property
+    def must_close(self) -> bool:
+        return self.should_close()
+
+    def is_chunked(self) -> bool:
+        return bool(self.chunked)

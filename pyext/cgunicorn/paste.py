@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cgunicorn.config import Layer
-from cgunicorn.errors import AppLoadError, ConfigError
+from cgunicorn.errors import AppLoadError, ConfigError, shown
 from cgunicorn.settings import SETTINGS
 from cgunicorn.settings.kinds import LIST
 
@@ -91,7 +91,7 @@ def _value(name: str, text: str, path: str) -> object:
         return text if row.kind is LIST else row.kind.from_text(text)
     except ValueError as error:
         raise ConfigError(
-            f"Invalid value for {name}: {text!r} (from {path}, [{_SECTION}]): {error}"
+            f"Invalid value for {name}: {shown(text)} (from {path}, [{_SECTION}]): {error}"
         ) from None
 
 

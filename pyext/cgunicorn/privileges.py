@@ -9,6 +9,7 @@ import pwd
 
 from cgunicorn.config import Config
 from cgunicorn.errors import ConfigError
+from cgunicorn.rehearsal import rehearse
 
 
 def become(config: Config) -> None:
@@ -36,29 +37,36 @@ def wanted_groups(config: Config) -> set[int]:
 
 
 def check(config: Config) -> None:
-    """ConfigError when become() would fail in a worker. A process that is thrown away tries it:
-    what this one may do depends on more than its user."""
+    """ConfigError when become() would fail in a worker, or when the worker could not store what is
+    uploaded. A process that is thrown away tries it: what this one may do depends on more than its
+    user."""
     now = (os.geteuid(), os.getegid(), set(os.getgroups()))
     if (config.user, config.group, wanted_groups(config)) == now:
-        return
-    pid = os.fork()
-    if pid == 0:
-        os._exit(_try(config))
-    failure = os.WEXITSTATUS(os.waitpid(pid, 0)[1])
-    if failure:
-        raise ConfigError(
-            f"Can't run workers as user {config.user} and group {config.group}:"
-            f" {os.strerror(failure)} (this is user {os.geteuid()}, group {os.getegid()})."
-        )
+        _check_uploads(config)
+    else:
+        rehearse(lambda: _try(config), "Changing the user")
 
 
-def _try(config: Config) -> int:
-    """0 or the errno."""
+def _try(config: Config) -> None:
+    before = f"user {os.geteuid()}, group {os.getegid()}"
     try:
         become(config)
     except OSError as error:
-        return error.errno or 1
-    return 0
+        raise ConfigError(
+            f"Can't run workers as user {config.user} and group {config.group}:"
+            f" {error.strerror} (this is {before})."
+        ) from None
+    _check_uploads(config)
+
+
+def _check_uploads(config: Config) -> None:
+    folder = config.tmp_upload_dir
+    effective = os.access in os.supports_effective_ids
+    if folder and not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
+        raise ConfigError(
+            f"Workers, as user {config.user} and group {config.group}, can't write to"
+            f" tmp_upload_dir, {folder}."
+        )
 
 
 def _name(uid: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ from cgunicorn.config import Config, Invocation, load
 from cgunicorn.daemon import Daemon
 from cgunicorn.errors import AppLoadError, ConfigError, user_traceback
 from cgunicorn.glogging import Logger, is_ordinary, make_logger
-from cgunicorn.hooks import Hooks
+from cgunicorn.hooks import Hooks, run_foreign
 from cgunicorn.log_relay import Relay
 from cgunicorn.reexec import execute
 from cgunicorn.rehearsal import rehearse
 from cgunicorn.surroundings import Surroundings
+from cgunicorn.title import set_title
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -41,6 +43,7 @@ class Runtime:
 
     def __init__(self, invocation: Invocation) -> None:
         """Reads the configuration and makes the process as it says. ConfigError."""
+        os.environ["SERVER_SOFTWARE"] = f"cgunicorn/{_cgunicorn.version}"  # Gunicorn's habit
         self._invocation = invocation
         self._surroundings = Surroundings(invocation.directory)
         self._loaded: dict[str, WSGIApplication] = {}  # by app spec
@@ -54,13 +57,14 @@ class Runtime:
 
     def preload(self) -> None:
         """Loads the application in this process, once. AppLoadError, or what its code raises."""
+        _cgunicorn.watch_copies()
         self.load(self.config)
 
     def load(self, config: Config) -> WSGIApplication:
         """The application of a configuration, loaded in this process once."""
         spec = config.app_spec
         if spec not in self._loaded:
-            self._loaded[spec] = self._load_anew(config)
+            self._loaded[spec] = run_foreign(self._load_anew, config)
         return self._loaded[spec]
 
     def _load_anew(self, config: Config) -> WSGIApplication:
@@ -93,10 +97,12 @@ class Runtime:
         """The application, for a new worker of the generation with this configuration: the old one
         goes on when the arbiter has given a newer one up. AppLoadError, or what the user's code
         raises."""
+        _disown_processes()
         self.hooks.post_fork(requests_max)
         if config is not self.config:
             self._surroundings.restore()
             self._surroundings.apply(config)
+        os.environ.update(config.env)  # once more, for what hooks have set
         self._set_title("worker", config)
         privileges.become(config)
         reloader = self.hooks.worker.reloader = self._make_reloader(config)
@@ -104,7 +110,7 @@ class Runtime:
         application = self.hooks.post_worker_init(self._load_watched(config, reloader))
         if spew:
             application = spew.through(application)
-        self._relay.divert()  # application and hooks may have changed the loggers
+        self.divert_logs()
         if config.worker_class != "sync":
             self._relay.start_thread()
         if reloader:
@@ -135,7 +141,7 @@ class Runtime:
             if config.preload_app:
                 self.load(config)
             if not is_ordinary(config):
-                rehearse(lambda: make_logger(config))
+                rehearse(lambda: make_logger(config), "The new logging configuration")
             self._log_by(config)
         except ConfigError as error:
             self._stay(str(error), error.details)
@@ -163,6 +169,10 @@ class Runtime:
         except OSError as error:
             what = f"{error.filename or sys.executable}: {error.strerror}"
             _cgunicorn.log(logging.ERROR, f"Can't start a new master: {what}")
+
+    def divert_logs(self) -> None:
+        """After code of the user's, which may have changed the loggers."""
+        self._relay.divert()
 
     def _log_by(self, config: Config) -> None:
         """ConfigError: the loggers that were made before may have lost their handlers."""
@@ -199,7 +209,7 @@ class Runtime:
 
     def _set_title(self, role: str, config: Config) -> None:
         second = ".2" if self.hooks.server.master_pid else ""
-        _cgunicorn.set_title(f"cgunicorn: {role} [{config.proc_name}{second}]")
+        set_title(f"cgunicorn: {role} [{config.proc_name}{second}]")
 
     def _stay(self, why: str, details: str = "") -> None:
         """Goes back to the configuration in force."""
@@ -208,6 +218,14 @@ class Runtime:
             self._surroundings.restore()
         with contextlib.suppress(ConfigError):
             self._surroundings.apply(self.config)
+
+
+def _disown_processes() -> None:
+    """What a preloaded application has started by multiprocessing are the master's children. At the
+    end of a worker that module would end them, since nothing tells it of the fork."""
+    children = getattr(sys.modules.get("multiprocessing.process"), "_children", None)
+    if isinstance(children, set):
+        children.clear()
 
 
 def _start_spew() -> Spew:

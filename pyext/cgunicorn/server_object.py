@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from cgunicorn import _cgunicorn
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from cgunicorn import _cgunicorn
     from cgunicorn.config import Config
     from cgunicorn.glogging import Logger
     from cgunicorn.runtime import Runtime
@@ -32,11 +33,14 @@ class _Borrowed(socket.socket):
 
 
 class Listener:
-    """A listening socket. str() is its address as in the log: `http://127.0.0.1:8000`."""
+    """A listening socket. str() is its address as in the log: `http://127.0.0.1:8000`. What it is
+    asked for stays true when the server has closed it; `sock` is then an OSError."""
 
     def __init__(self, fd: int, name: str) -> None:
         self._fd = fd
         self._name = name
+        self.family = self.sock.family
+        self.cfg_addr = self.sock.getsockname()
 
     def __str__(self) -> str:
         return self._name
@@ -49,18 +53,20 @@ class Listener:
 
     @property
     def sock(self) -> socket.socket:
-        return _Borrowed(fileno=self._fd)
-
-    @property
-    def cfg_addr(self) -> Any:
-        return self.getsockname()
+        borrowed = _Borrowed(fileno=self._fd)
+        borrowed.setblocking(False)  # as it is
+        return borrowed
 
     def getsockname(self) -> Any:
-        return self.sock.getsockname()
+        return self.cfg_addr
 
 
 class Application:
     """Where Gunicorn has the object that loads the application."""
+
+    prog = "cgunicorn"
+    usage = "%(prog)s [OPTIONS] [APP_MODULE]"
+    logger = None
 
     def __init__(self, server: Server, runtime: Runtime) -> None:
         self._server = server
@@ -95,6 +101,13 @@ class Server:
     worker_age              of the youngest worker
     address                 where it listens: (host, port), paths and descriptors
     """
+
+    WORKER_BOOT_ERROR = 3  # exit codes
+    APP_LOAD_ERROR = 4
+    SIGNALS = tuple(
+        getattr(signal, f"SIG{name}")
+        for name in ("HUP", "QUIT", "INT", "TERM", "TTIN", "TTOU", "USR1", "USR2", "WINCH")
+    )
 
     def __init__(self, runtime: Runtime, directory: str) -> None:
         self._runtime = runtime
@@ -132,7 +145,7 @@ class Server:
 
     @property
     def address(self) -> list[Any]:
-        return [_address(name) for name in self.cfg.bind]
+        return self.cfg.address
 
     @property
     def num_workers(self) -> int:
@@ -141,6 +154,7 @@ class Server:
     @num_workers.setter
     def num_workers(self, n: int) -> None:
         change = n - self._num_workers
+        self._num_workers = n
         for _ in range(abs(change)):
             self._tell(signal.SIGTTIN if change > 0 else signal.SIGTTOU)
 
@@ -169,6 +183,12 @@ class Server:
 
     def stop(self, graceful: bool = True) -> None:
         self._tell(signal.SIGTERM if graceful else signal.SIGQUIT)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:
+        """Ends the server, out of the hook that calls this."""
+        if reason is not None:
+            self.log.error("Reason: %s", reason)
+        raise SystemExit(exit_status)
 
     def reexec(self) -> None:
         self._tell(signal.SIGUSR2)
@@ -252,9 +272,9 @@ class Worker:
 
     @alive.setter
     def alive(self, value: bool) -> None:
-        if not value and self.alive and isinstance(self.pid, int):
+        if not value and self.alive and self.pid == os.getpid():
             self._stopped = True
-            os.kill(self.pid, signal.SIGTERM)
+            _cgunicorn.take_signal(signal.SIGTERM)
 
     @property
     def timed_out(self) -> bool:
@@ -263,16 +283,3 @@ class Worker:
 
     def notify(self) -> None:
         self.tmp.notify()
-
-
-def _address(bind: str) -> Any:
-    """As Gunicorn shows an address: (host, port), the path of a unix socket, or a descriptor."""
-    from cgunicorn import _cgunicorn
-
-    name = _cgunicorn.parse_bind(bind)
-    if name.startswith("unix:"):
-        return name[len("unix:") :]
-    if name.startswith("fd://"):
-        return int(name[len("fd://") :])
-    host, _, port = name[len("http://") :].rpartition(":")
-    return host.strip("[]"), int(port)

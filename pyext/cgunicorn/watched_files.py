@@ -92,13 +92,26 @@ class WatchedFiles:
 
     def _note(self, path: Path, stamp: _Stamp | None) -> None:
         self._stamps[path] = stamp
-        for place in {path, path.resolve()} if path.is_symlink() else {path}:
+        for place in (path, path.resolve(), *_links(path)):
             self._folders.add(place.parent)
             self._names.add(place.name)
 
     def _matches(self) -> Iterator[Path]:
         for pattern in self._patterns:
             yield from (path for path in map(Path, _expand(pattern)) if path.is_file())
+
+
+def _links(path: Path) -> set[Path]:
+    """The symbolic links on the way to a file, each of which may be made to lead elsewhere."""
+    links: set[Path] = set()
+    ways = [path]
+    while ways:
+        way = ways.pop()
+        for place in (way, *way.parents):
+            if place.is_symlink() and place not in links:
+                links.add(place)
+                ways.append(Path(os.path.normpath(place.parent / place.readlink())))
+    return links
 
 
 def _expand(pattern: str) -> list[str]:

@@ -8,10 +8,11 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from cgunicorn import cli
+from cgunicorn import cli, config_file
 from cgunicorn.app_loader import check_app
 from cgunicorn.config import (
     NOTHING,
@@ -20,8 +21,8 @@ from cgunicorn.config import (
     Invocation,
     Layer,
     Program,
-    SettingOf,
 )
+from cgunicorn.config_view import ConfigView, accepted, own
 from cgunicorn.errors import ConfigError
 from cgunicorn.settings import SETTINGS
 
@@ -29,33 +30,31 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-class Settings:
+class Settings(ConfigView):
     """What a program sets, as `self.cfg`. What it does not set reads as the default."""
 
     def __init__(self) -> None:
-        self.given: dict[str, object] = {}
-        self.settings = {name: SettingOf(self, row) for name, row in SETTINGS.items()}
+        self.given: dict[str, Any] = {}
 
     def set(self, name: str, value: object) -> None:
-        """AttributeError for an unknown name, ValueError for a value that is not valid."""
-        if name not in SETTINGS:
-            raise AttributeError(f"No configuration setting for: {name}")
-        try:
-            self.given[name] = None if value is None else SETTINGS[name].accept(value)
-        except ValueError as error:
-            raise ValueError(f"Invalid value for {name}: {value!r}: {error}") from None
+        self.given[name] = None if value is None and name in SETTINGS else accepted(name, value)
+
+    def value_of(self, name: str) -> Any:
+        if name not in self.given:
+            return own(SETTINGS[name].default)
+        return own(self.given[name])
 
     def __getattr__(self, name: str) -> Any:
         if name not in SETTINGS:
             raise AttributeError(f"No configuration setting for: {name}")
-        return self.given.get(name, SETTINGS[name].default)
+        return self.value_of(name)
 
 
 class BaseApplication:
     """To be derived from: load_config() says the settings with self.cfg.set(), load() returns the
     application. Nothing but these settings, and variables of the environment, counts.
 
-    self.cfg is the whole configuration, and immutable, when load() is called."""
+    self.cfg is the whole configuration when load() is called."""
 
     cfg: Any
 
@@ -72,7 +71,8 @@ class BaseApplication:
         try:
             self._load_config_anew()
         except Exception as error:  # noqa: BLE001 - the program's own code may raise any
-            print(f"Error: {error}", file=sys.stderr)
+            details = getattr(error, "details", "")
+            print(f"{details}\nError: {error}".lstrip("\n"), file=sys.stderr)
             sys.exit(1)
 
     def load_default_config(self) -> None:
@@ -111,6 +111,8 @@ class BaseApplication:
         if not self._is_fresh:
             try:
                 self._load_config_anew()
+            except ConfigError:
+                raise
             except Exception as error:  # noqa: BLE001 - the program's own code may raise any
                 raise ConfigError(f"{error}") from None
         self._is_fresh = False
@@ -144,9 +146,30 @@ class Application(BaseApplication):
 
     def load_config(self) -> None:
         parser = cli.build_parser()
-        opts = parser.parse_args()
-        self._weak = self.init(parser, opts, [opts.app] if opts.app else []) or {}
+        given = vars(parser.parse_args())
+        words = [given["app"]] if given["app"] else []
+        opts = Namespace(**{**dict.fromkeys(SETTINGS), **given, "args": words})
+        self._weak = self.init(parser, opts, words) or {}
         self._invocation = cli.invocation(sys.argv[1:])
+
+    def load_config_from_module_name_or_filename(self, location: str) -> dict[str, object]:
+        """Sets what a config file says, for programs with a load_config() of their own: the file's
+        path, file:PATH or python:MODULE. Returns its variables. ConfigError."""
+        variables = config_file.read_file(location, [])
+        for name, value in variables.items():
+            if name in SETTINGS:
+                self.cfg.set(name, value)
+        return variables
+
+    def load_config_from_file(self, filename: str) -> dict[str, object]:
+        return self.load_config_from_module_name_or_filename(filename)
+
+    def chdir(self) -> None:
+        """Enters the folder of the setting, and makes it importable."""
+        folder = str(Path(self.cfg.chdir or "").absolute())
+        os.chdir(folder)
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
 
     def _weak_layer(self) -> Layer:
         return Layer(type(self).__name__, self._weak)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cgunicorn import _cgunicorn
+from cgunicorn.errors import shown
 
 _CLASS_ALIASES = {
     "gunicorn.workers.sync.SyncWorker": "sync",
@@ -28,6 +29,9 @@ _CLASSES_ELSEWHERE = {
     "uvicorn": "ASGI applications need an ASGI server, such as uvicorn or hypercorn.",
 }
 
+#: Of an IPv6 address in its longest form, a zone and a prefix there may be some more.
+_ADDRESS_MAX = 100
+
 _NO_TLS = (
     "this version does not speak TLS; let a proxy such as nginx end TLS in front of it, and take"
     " this setting away."
@@ -38,6 +42,12 @@ def check_binds(binds: tuple[str, ...]) -> tuple[str, ...]:
     if not binds:
         raise ValueError("at least one address is needed.")
     for bind in binds:
+        if bind.isdigit() and int(bind[:6]):
+            raise ValueError(f"{shown(bind)} is no address, did you mean ':{bind[:5]}'?")
+        if bind.startswith(("/", "./", "../")):
+            raise ValueError(f"{shown(bind)} is no address, did you mean {shown(f'unix:{bind}')}?")
+        if bind.count(",") and ":" in bind and not bind.startswith("unix:"):
+            raise ValueError(f"{shown(bind)} is no address; each of several has a -b of its own.")
         _cgunicorn.parse_bind(bind)
     return binds
 
@@ -57,13 +67,16 @@ def _why_no_worker_class(name: str) -> str:
     return "this version has the worker classes 'sync', 'async' and 'gthread'."
 
 
+def _look(question: Callable[[Path], bool], path: str) -> bool:
+    try:
+        return question(Path(path))
+    except OSError as error:
+        raise ValueError(f"{shown(path)} can't be used: {error.strerror}.") from None
+
+
 def check_folder(path: str) -> str:
     """An existing folder; a relative path counts from the folder the server was started in."""
-    try:
-        is_folder = Path(path).is_dir()
-    except OSError as error:
-        raise ValueError(f"{path!r} can't be used: {error.strerror}.") from None
-    if not is_folder:
+    if not _look(Path.is_dir, path):
         raise ValueError(f"{path!r} is not a folder.")
     return str(Path(path).absolute())
 
@@ -73,6 +86,8 @@ def check_chdir(path: str) -> str:
         is_folder = Path(path).is_dir()
     except PermissionError:  # told on entering, which for the default need not come to pass
         return path
+    except OSError as error:
+        raise ValueError(f"can't chdir to {shown(path)}: {error.strerror}.") from None
     if not is_folder:
         raise ValueError(f"can't chdir to {path!r}.")
     return path
@@ -81,13 +96,16 @@ def check_chdir(path: str) -> str:
 def check_extra_files(paths: tuple[str, ...]) -> tuple[str, ...]:
     """Files that exist, and globs, which need not match anything yet."""
     for path in paths:
-        if not any(c in path for c in "*?[") and not Path(path).exists():
-            raise ValueError(f"{path!r} doesn't exist.")
+        if not any(c in path for c in "*?[") and not _look(Path.exists, path):
+            raise ValueError(f"{shown(path)} doesn't exist.")
     return paths
 
 
 def check_addresses(items: tuple[str, ...]) -> tuple[str, ...]:
     """A list for server/base/cidr.h."""
+    for item in items:
+        if not item.isascii() or len(item) > _ADDRESS_MAX:
+            raise ValueError(f"{shown(item)} is not an IP address or a network.")
     _cgunicorn.check_allow(",".join(items))
     return items
 
@@ -95,7 +113,7 @@ def check_addresses(items: tuple[str, ...]) -> tuple[str, ...]:
 def check_environment(items: tuple[str, ...]) -> tuple[str, ...]:
     for item in items:
         if not item.partition("=")[0] or "=" not in item:
-            raise ValueError(f"environment setting {item!r} invalid, it must be NAME=VALUE.")
+            raise ValueError(f"environment setting {shown(item)} invalid, it must be NAME=VALUE.")
     return items
 
 
@@ -103,10 +121,14 @@ def check_statsd(address: str) -> str:
     """HOST, HOST:PORT or unix://PATH."""
     host, colon, port = address.rpartition(":")
     is_path = address.startswith("unix://") and len(address) > len("unix://")
-    is_port = not colon or port.endswith("]") or (bool(host) and port.isdigit())
+    is_port = not colon or port.endswith("]") or (bool(host) and _is_port(port))
     if not is_path and (not address or "/" in address or not is_port):
         raise ValueError("Value must be one of ('host:port', 'unix://PATH').")
     return address
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65536
 
 
 def check_syslog(address: str) -> str:
@@ -128,7 +150,7 @@ def parse_syslog(text: str) -> tuple[str | tuple[str, int], socket.SocketKind | 
     host, colon, port = rest.rpartition(":")
     if not colon or port.endswith("]"):
         host, port = rest, "514"
-    if not port.isdigit() or not 0 < int(port) < 65536:
+    if not _is_port(port):
         raise ValueError(f"it has no valid port number: {port!r}.")
     kind = socket.SOCK_STREAM if scheme == "tcp" else socket.SOCK_DGRAM
     return (host.strip("[]").lower() or "localhost", int(port)), kind

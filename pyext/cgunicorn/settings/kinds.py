@@ -10,11 +10,14 @@ an integer" says it all.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+from cgunicorn.errors import shown, user_error
 
 INT_MAX = 2**31 - 1
 INT64_MAX = 2**63 - 1
@@ -78,6 +81,13 @@ def _to_str(value: object) -> str:
         raise ValueError
     if "\0" in value:
         raise ValueError("it must not contain a NUL byte.")
+    try:
+        os.fsencode(value)
+    except UnicodeEncodeError as error:
+        what = ascii(value[error.start])
+        raise ValueError(
+            f"it has a character that {error.encoding} does not have: {what}."
+        ) from None
     return value.strip()
 
 
@@ -130,7 +140,7 @@ def _dict_of_text(text: str) -> object:
 
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"it is no JSON: {error}.") from None
 
 
@@ -140,7 +150,7 @@ def _to_id(value: object, kind: str, find: Callable[[str], int]) -> int:
         return int(value)
     name = _to_str(value)
     if name.isascii() and name.isdigit():
-        return int(name)
+        return _to_int(name)
     try:
         return find(name)
     except KeyError:
@@ -162,7 +172,10 @@ def _to_group(value: object) -> int:
 def _to_class(value: object) -> str | type:
     """A class, or the name by which one is found later. A function is asked for the class."""
     if callable(value) and not isinstance(value, type):
-        value = value()
+        try:
+            value = value()
+        except Exception as error:  # noqa: BLE001 - the user's code may raise any
+            raise ValueError(f"asked for the class, it raised {user_error(error)}.") from None
     if isinstance(value, type):
         return value
     if not isinstance(value, str):
@@ -174,21 +187,26 @@ def _to_callable(value: object) -> Callable[..., object]:
     if isinstance(value, str):
         value = _import_object(value.strip())
     if not callable(value):
-        raise ValueError(f"Value is not callable: {value!r}.")
+        raise ValueError(f"Value is not callable: {shown(value)}; it must be {CALLABLE.valid}.")
     return value
 
 
 def _import_object(path: str) -> object:
     """What `package.module.name` names."""
     module_name, _, name = path.rpartition(".")
-    if not module_name:
+    if not module_name or module_name.startswith("."):
         raise ValueError(
             f"Value {path!r} is not import string. Format: module[.submodules...].object."
         )
     try:
-        return getattr(importlib.import_module(module_name), name)
+        module = importlib.import_module(module_name)
     except ImportError as error:
         raise ValueError(f"{error}.") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's code may raise any
+        why = user_error(error)
+        raise ValueError(f"Can not import {module_name!r}, it raised {why}.") from None
+    try:
+        return getattr(module, name)
     except AttributeError:
         raise ValueError(f"Can not load {name!r} from {module_name!r}.") from None
 

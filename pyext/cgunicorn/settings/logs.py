@@ -155,6 +155,7 @@ ROWS = (
         STR,
         "user",
         "The syslog facility",
+        "What kind of program the lines come from, by which syslog sorts them.",
         flags=("--log-syslog-facility",),
         choices=(
             *(

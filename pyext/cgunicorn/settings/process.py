@@ -70,7 +70,7 @@ ROWS = (
         flags=("-w", "--workers"),
         env="WEB_CONCURRENCY",
         most=1000,
-        unlike="There is no upper limit, and no `auto`.",
+        unlike="There is no upper limit, and no `auto`. 0 means a master alone.",
     ),
     Setting(
         "worker_class",
@@ -126,7 +126,8 @@ ROWS = (
         INT,
         1000,
         "Clients that a worker may have connected at once",
-        "A worker that has so many accepts no more until one is gone.",
+        "A worker that has so many closes its longest idle one for a new one. While none is idle,"
+        " it accepts no more.",
         flags=("--worker-connections",),
         least=1,
         unlike="0 is accepted.",

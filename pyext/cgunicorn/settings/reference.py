@@ -47,7 +47,8 @@ In an environment variable, and there alone:
 * a function or a class is given by its dotted path: `CGUNICORN_POST_FORK=package.module.function`.
 
 Names, flags and defaults are Gunicorn's, where Gunicorn has the setting; where something else
-differs, the setting says so.
+differs, the setting says so. What hooks are called with is in [hooks.md](hooks.md), formats of logs
+are in [logging.md](logging.md), and options of uWSGI in [from-uwsgi.md](from-uwsgi.md).
 """
 
 _ABSENT = """\

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cgunicorn import _cgunicorn
-from cgunicorn.settings.kinds import INT, INT_MAX, INT_OR_AUTO, MODE, Kind
+from cgunicorn.errors import shown
+from cgunicorn.settings.kinds import CALLABLE, INT, INT_MAX, INT_OR_AUTO, MODE, Kind
 
 CONFIG_FILE = "Config File"
 SERVER_SOCKET = "Server Socket"
@@ -119,11 +120,20 @@ class Setting(NamedTuple):
         except ValueError as error:
             raise ValueError(str(error) or f"it must be {self.valid}.") from None
         if isinstance(value, int) and not self.least <= value <= self.most:
-            sign = f"Value must be positive: {value}; " if value < 0 else ""
+            sign = f"Value must be positive: {shown(value)}; " if value < 0 else ""
             raise ValueError(f"{sign}it must be {self.valid}.")
         if self.choices:
             value = str(value).lower()
             if value not in self.choices:
-                sentence = f"{self.refusal.format(repr(given))}; " if self.refusal else ""
+                sentence = f"{self.refusal.format(shown(given))}; " if self.refusal else ""
                 raise ValueError(f"{sentence}it must be {self.valid}.")
-        return self.check(value) if self.check else value
+        return self._checked(value) if self.check else value
+
+    def _checked(self, value: Any) -> Any:
+        assert self.check  # noqa: S101 - the caller has looked
+        try:
+            return self.check(value)
+        except ValueError as error:
+            if self.kind is CALLABLE:
+                raise ValueError(f"{error}; it is called with {self.meta}.") from None
+            raise

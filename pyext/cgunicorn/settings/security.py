@@ -35,7 +35,7 @@ ROWS = (
         INT,
         8190,
         "Bytes of a header field; 0: no limit of its own",
-        "Name and value together. Longer ones are answered 431.",
+        "The whole line, its end counted. Longer ones are answered 431.",
         flags=("--limit-request-field_size",),
         unit="bytes",
         unlike="0 means 8190.",

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from cgunicorn.errors import ConfigError
+from cgunicorn.errors import ConfigError, shown
 from cgunicorn.uwsgi import ini
 from cgunicorn.uwsgi.ini import Item
 from cgunicorn.uwsgi.options import Arity, Effect, Option, find, is_true, similar
@@ -238,4 +238,6 @@ def _convert(item: Item, option: Option) -> object:
 
 
 def _invalid(item: Item, why: str) -> ConfigError:
-    return ConfigError(f"Invalid value for {item.key}: {item.value!r} (from {item.place}): {why}")
+    return ConfigError(
+        f"Invalid value for {item.key}: {shown(item.value)} (from {item.place}): {why}"
+    )

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-#: How alike an unknown key must be to an option's name to be taken for it, from 0 to 1.
-_LIKENESS = 0.75
+from cgunicorn import hints
 
 _FALSE = ("false", "off", "no", "0")
 
@@ -435,7 +434,4 @@ def find(key: str) -> Option | None:
 
 def similar(key: str) -> str:
     """The option that an unknown key may be meant for; empty where there is none."""
-    name = key.lower().replace("_", "-")
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, BY_NAME, n=1, cutoff=_LIKENESS)), "")
+    return hints.similar(key.lower().replace("_", "-"), BY_NAME, hints.LIKELY)

@@ -23,7 +23,9 @@ cgunicorn reads uWSGI's ini files and command lines. In nginx nothing changes, `
 | `uwsgi -s /tmp/uwsgi.sock --module app --callable app --venv .venv` | the same |
 | `uwsgi --http :5000 --wsgi-file app.py --callable app -p 4` | the same |
 
-    cgunicorn --ini uwsgi.ini --check-config
+```sh
+cgunicorn --ini uwsgi.ini --check-config
+```
 
 prints what became of each option, loads the application, and starts nothing. On HUP the file is
 read again; what cannot be used is logged, and the server goes on as it was.
