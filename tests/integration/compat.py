@@ -54,8 +54,12 @@ class Subject:
 
     def run(self, *args: str, **env: str) -> list[str]:
         """Runs the command to its end; what it printed, and its exit code in the last line."""
+        return self.run_to_end(*self.command, *args, **env)
+
+    def run_to_end(self, *command: str, **env: str) -> list[str]:
+        """The same with another command."""
         done = subprocess.run(
-            [*self.command, *args],
+            command,
             cwd=self.folder,
             env={**server_environment(), **self.environment(**env)},
             stdin=subprocess.DEVNULL,
@@ -90,6 +94,21 @@ class Subject:
         self.servers.append(server)
         if wait:
             server.wait_listening()
+        return server
+
+    def run_program(self) -> Server:
+        """Runs program.py, which is to be a server, as serve() does."""
+        server = Server(
+            self.folder,
+            None,
+            bind=(),
+            spec="",
+            command=[sys.executable, "program.py"],
+            env=self.environment(),
+            wait=False,
+        )
+        self.servers.append(server)
+        server.wait_listening()
         return server
 
     def close(self) -> None:

@@ -88,6 +88,8 @@ SPECS = (
     "forms:nope",
     "forms:nothing()",
     "forms:number",
+    "forms:nothing",
+    "forms:asgi",
     "forms:",
     "app.py",
     "nowhere:app",
@@ -98,6 +100,9 @@ SPECS = (
 )
 
 FORMS = """
+async def asgi(scope, receive, send):
+    pass
+
 def application(environ, start_response):
     pass
 

@@ -117,6 +117,7 @@ class Life:
         for pid, told in re.findall(r"(?m)^\[[^]]* \+\d{4}\] \[(\d+)\] (.*)$", self.server.log):
             told = re.sub(r"\d+", lambda m: self.process(m[0], ages, m[0]), told)
             told = re.sub(r"(new master with pid:) \d+", r"\1 N", told)
+            told = re.sub(r"(is running for) \d+ s", r"\1 N s", told)
             found[f"log of {self.process(pid, ages)}"] += self.subject.plain(told)
         found["end"].append(f"exit {code}")
         files = {path.name for path in self.subject.folder.iterdir()}
@@ -164,6 +165,16 @@ def ttin_ttou(subject: Subject) -> Findings:
     life.wait_hook("child_exit 1")
     life.signal("ttou")
     return life.end()
+
+
+def no_workers(subject: Subject) -> Findings:
+    """Only for who counts them: what each of them does is the same."""
+    life = Life(subject, "-w", "0")
+    life.wait_hook("when_ready .*")
+    life.signal("ttin")
+    life.booted(1 if subject.name == "gunicorn" else 2)
+    n = life.hooks.count("post_worker_init")
+    return {"workers": [f"{n} after TTIN"], "end": life.end()["end"]}
 
 
 def usr1_winch(subject: Subject) -> Findings:
@@ -231,7 +242,7 @@ def preload(subject: Subject) -> Findings:
 
 def times_out(subject: Subject) -> Findings:
     life = Life(
-        subject, "-t", "1", app="import time\n" + APP.replace("    s", "    time.sleep(20); s")
+        subject, "-t", "2", app="import time\n" + APP.replace("    s", "    time.sleep(20); s")
     )
     life.booted()
     with life.server.connect() as client:
@@ -307,6 +318,7 @@ SCENARIOS: dict[str, Callable[[Subject], Findings]] = {
     "quit": stopped_by("quit"),
     "hup": hup,
     "ttin-ttou": ttin_ttou,
+    "no-workers": no_workers,
     "usr1-winch": usr1_winch,
     "recycled": recycled,
     "killed": killed,

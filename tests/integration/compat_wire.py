@@ -129,6 +129,30 @@ def hints(e, start):
     e["wsgi.early_hints"]([("Link", "</a>")])
     return length(e, start)
 
+def hints_in_bytes(e, start):
+    e["wsgi.early_hints"]([[b"Link", b"</a>"]])
+    return length(e, start)
+
+def hints_too_late(e, start):
+    start("200 OK", [("Content-Length", "2")])(b"a")
+    e["wsgi.early_hints"]([("Link", "</a>")])
+    return [b"b"]
+
+def named(e, start):
+    start(headers=[["X-A", "1"], ("Content-Length", "0")], exc_info=None, status="200 OK")
+    return []
+
+def corrected(e, start):
+    try:
+        start(200, [("X-A", "1")])
+    except TypeError:
+        start("200 OK", ((name, "0") for name in ["Content-Length"]))
+    return []
+
+def written_file(e, start):
+    start("200 OK", [("Content-Length", "4")])(b"a")
+    return e["wsgi.file_wrapper"](open("file", "rb"))
+
 def replaced(e, start):
     start("200 OK", [("X-A", "1")])
     try:

@@ -21,7 +21,19 @@ from pathlib import Path
 
 #: Seconds after which a condition that must come true is taken to have failed. Generous: it is
 #: only ever reached by a failing test, and sanitizers make everything slow.
-PATIENCE = 30.0
+PATIENCE = 60.0
+
+#: Seconds that a stop may take. Less than what a stop would take that ends by graceful_timeout's or
+#: timeout's default only.
+STOP_PATIENCE = 25.0
+
+#: Seconds for which those who outlive a server may still write into its log, as the new master
+#: of an upgrade does.
+SURVIVORS_S = 5.0
+
+#: Arguments for a request that may last a second: the boot of a worker may last longer, as it
+#: does on a busy machine.
+SHORT_TIMEOUT = ("--timeout", "1", "--boot-timeout", "60")
 
 LISTENING = r"Listening at: (.*) \(\d+\)"
 
@@ -75,13 +87,32 @@ def children(pid: int) -> list[int]:
     return [int(p) for p in text.split()]
 
 
+def descriptors(pid: int) -> dict[int, str]:
+    """What a process has open. What is closed while this looks may be missing; so is everything
+    of a process that has ended."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found[int(path.name)] = str(path.readlink())
+    return found
+
+
 def alive(pid: int) -> bool:
-    """True while a process exists and is not a zombie."""
+    """True while a process exists and is not a zombie. Whose first thread alone is one has threads
+    that are still ending, and is its children's parent until they have."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
+        is_zombie = stat.rpartition(")")[2].split()[0] == "Z"
+        return not is_zombie or len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
     except OSError:
         return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def listens_at(path: Path) -> bool:
+    """Whether somebody listens at a socket file, which is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        return sock.connect_ex(str(path)) == 0
 
 
 class Server:
@@ -150,15 +181,19 @@ class Server:
     def wait_log(self, pattern: str, timeout: float = PATIENCE, count: int = 1) -> re.Match[str]:
         """Waits until the log holds `count` matches and returns the last of them."""
 
+        given_up_s: list[float] = []
+
         def look() -> re.Match[str] | None:
-            found = list(re.finditer(pattern, self.log))
+            has_ended = self.process.poll() is not None
+            log = self.log
+            whole = log if has_ended else log[: log.rfind("\n") + 1]
+            found = list(re.finditer(pattern, whole))
             if len(found) >= count:
                 return found[-1]
-            if self.process.poll() is not None:
-                found = list(re.finditer(pattern, self.log))
-                if len(found) >= count:
-                    return found[-1]
-                raise AssertionError(f"server ended before {pattern!r}:\n{self.log}")
+            if has_ended and not given_up_s:
+                given_up_s.append(time.monotonic() + SURVIVORS_S)
+            if given_up_s and time.monotonic() > given_up_s[0]:
+                raise AssertionError(f"server ended before {pattern!r}:\n{log}")
             return None
 
         try:
@@ -174,15 +209,37 @@ class Server:
 
     def wait_workers(self, n: int) -> list[int]:
         """Waits until exactly n workers live, and returns their pids."""
-        poll(lambda: len(self.workers()) == n, f"{n} workers, there are {self.workers()}")
-        return self.workers()
+        found: list[int] = []
+
+        def look() -> bool:
+            found[:] = self.workers()
+            return len(found) == n
+
+        try:
+            poll(look, f"{n} workers")
+        except AssertionError as e:
+            raise AssertionError(f"{e}, there are {found}\n{self.log}") from None
+        return found
 
     def send_signal(self, signum: int) -> None:
         os.kill(self.pid, signum)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
+    def wait(self, timeout: float = STOP_PATIENCE) -> int:
         """Waits for the end of the server and returns its exit code."""
         return self.process.wait(timeout)
+
+    def wait_refused(self) -> None:
+        """Waits until nobody listens at the port: the master has closed it, and so has each worker,
+        which has begun to stop then."""
+
+        def refuses() -> bool:
+            try:
+                self.connect().close()
+            except (ConnectionRefusedError, ConnectionResetError):
+                return True
+            return False
+
+        poll(refuses, "nobody listens")
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Asks the server to stop and returns its exit code."""

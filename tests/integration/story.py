@@ -57,7 +57,8 @@ class Story:
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         text = self.path.read_text() if self.path.exists() else ""
-        return (ast.literal_eval(line) for line in text.splitlines())
+        whole = text[: text.rfind("\n") + 1]
+        return (ast.literal_eval(line) for line in whole.splitlines())
 
     def names(self) -> list[str]:
         return [row[0] for row in self]

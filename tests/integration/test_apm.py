@@ -5,6 +5,7 @@ stacks of threads. Written here as they do it, without any of them."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,8 @@ def app(environ, start_response):
     assert (response.status, response.body) == (200, b"hello"), server.log
     assert response.field("X-Trace") == "4711"
     server.wait_log("agent: response of " + ("3" if body == "written" else "5"))
+    if body == "closed":
+        server.wait_log("app: closed")
     assert server.log.count("app: closed") == (body == "closed")
 
 
@@ -154,6 +157,122 @@ def home():
     server = serve_with(serve, tmp_path, agent, app, "-k", worker_class)
     response = server.get()
     assert (response.body, response.field("X-Trace")) == (b"hello", "4711")
+
+
+WRAPT = (
+    HOOK
+    + """
+import wrapt
+
+class Call(wrapt.ObjectProxy):
+    def __call__(self, *args, **kwargs):
+        return self.__wrapped__(*args, **kwargs)
+
+def wrapped_application(wrapped, instance, args, kwargs):
+    environ, start_response = args
+    @wrapt.function_wrapper
+    def start(wrapped, instance, args, kwargs):
+        status, headers, *rest = args
+        write = wrapped(status, [*headers, ("X-Trace", "4711")], *rest, **kwargs)
+        return Call(write)
+    environ["agent.names"] = [start_response.__name__, repr(callable(start_response))]
+    environ["wsgi.input"] = wrapt.ObjectProxy(environ["wsgi.input"])
+    environ["wsgi.errors"] = wrapt.ObjectProxy(environ["wsgi.errors"])
+    environ["wsgi.file_wrapper"] = wrapt.FunctionWrapper(environ["wsgi.file_wrapper"], plain)
+    return Body(wrapped(wrapt.CallableObjectProxy(environ), start(start_response)))
+
+def plain(wrapped, instance, args, kwargs):
+    return wrapped(*args, **kwargs)
+
+class Body(wrapt.ObjectProxy):
+    def __iter__(self):
+        for chunk in self.__wrapped__:
+            yield chunk
+    def close(self):
+        if hasattr(self.__wrapped__, "close"):
+            self.__wrapped__.close()
+        print("agent: closed", flush=True)
+
+def instrument(module):
+    module.app = wrapt.FunctionWrapper(module.app, wrapped_application)
+
+after_import("app", instrument)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "write(b'he'); return [b'llo']",
+        "return environ['wsgi.file_wrapper'](io.BytesIO(environ['wsgi.input'].read()))",
+        "return environ['wsgi.file_wrapper'](open('file', 'rb'))",
+        "print('said', file=environ['wsgi.errors']); return [environ['wsgi.input'].read(5)]",
+        "environ['wsgi.errors'].write('x'); return environ['wsgi.input']",
+    ],
+    ids=["written", "bytes as file", "file", "errors", "input as body"],
+)
+def test_proxies_around_everything_that_the_server_gives(
+    serve: Serve, tmp_path: Path, worker_class: str, body: str
+) -> None:
+    """As the wrappers of New Relic, Datadog and OpenTelemetry are made."""
+    pytest.importorskip("wrapt")
+    (tmp_path / "file").write_bytes(b"hello")
+    app = f"""
+import io
+def app(environ, start_response):
+    assert environ["agent.names"] == ["start_response", "True"]
+    write = start_response("200 OK", [])
+    {body}
+"""
+    server = serve_with(serve, tmp_path, WRAPT, app, "-k", worker_class)
+    sent = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+    answer = server.raw(sent)
+    assert b" 200 OK" in answer and b"hello" in answer.replace(b"he\r\n3\r\nllo", b"hello"), (
+        server.log
+    )
+    assert b"X-Trace: 4711" in answer
+    server.wait_log("agent: closed")
+
+
+def test_classes_of_the_server_may_be_wrapped(serve: Serve, tmp_path: Path) -> None:
+    """As agents do with gunicorn.app.base: the class's methods are replaced when it is imported."""
+    pytest.importorskip("wrapt")
+    agent = f"""{HOOK}
+import wrapt
+
+def around_load(wrapped, instance, args, kwargs):
+    app = wrapped(*args, **kwargs)
+    def measured(environ, start_response):
+        environ["agent.seen"] = True
+        return app(environ, start_response)
+    print("agent: loaded by", type(instance).__name__, flush=True)
+    return measured
+
+def instrument(module):
+    wrapt.wrap_function_wrapper(module, "Program.wsgi", around_load)
+
+after_import("program", instrument)
+"""
+    (tmp_path / "program.py").write_text("""
+from cgunicorn.app.base import BaseApplication
+class Program(BaseApplication):
+    def load_config(self):
+        self.cfg.set("bind", "127.0.0.1:0")
+    def load(self):
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [b"%d" % environ["agent.seen"]]
+        return app
+""")
+    boot = tmp_path / "agent"
+    boot.mkdir()
+    (boot / "sitecustomize.py").write_text(agent)
+    command = (sys.executable, "-c", "import program; program.Program().run()")
+    env = {"PYTHONPATH": str(boot)}
+    server = serve(None, command=command, bind=(), spec="", env=env)
+    assert server.get().body == b"1"
+    assert "agent: loaded by Program" in server.log
 
 
 def test_a_profiler_sees_the_frames_of_the_application(

@@ -120,6 +120,76 @@ def test_mistake_is_one_sentence(spec: str, sentence: str) -> None:
     assert str(refused.value) == sentence
 
 
+FACTORY = """
+import functools
+def create_app(): pass
+def needs_keyword(environ, start_response, *, more): pass
+def request(request): pass
+@functools.wraps(request)
+def decorated(*args): pass
+def with_more(environ, start_response, more=None): pass
+class Site:
+    def __call__(self, environ, start_response): pass
+site = Site()
+async def asgi(scope, receive, send): pass
+class Starlette:
+    async def __call__(self, scope, receive, send): pass
+starlette = Starlette()
+"""
+
+NO_TWO = (
+    "{0!r} does not take environ and start_response; a function that makes the application is"
+    " written '{0}()'."
+)
+ASGI = (
+    "{!r} is an ASGI application, this is a WSGI server: it needs one such as uvicorn or hypercorn."
+)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            "factory",
+            "Failed to find attribute 'application' in 'factory', did you mean"
+            " 'factory:create_app()'?",
+        ),
+        ("factory:create_app", NO_TWO.format("create_app")),
+        ("factory:request", NO_TWO.format("request")),
+        ("factory:needs_keyword", NO_TWO.format("needs_keyword")),
+        ("factory:asgi", ASGI.format("asgi")),
+        ("factory:starlette", ASGI.format("starlette")),
+    ],
+)
+def test_what_cannot_be_called_as_an_application(tmp_path: Path, spec: str, sentence: str) -> None:
+    (tmp_path / "factory.py").write_text(FACTORY)
+    with pytest.raises(AppLoadError) as refused:
+        load_app(spec)
+    assert str(refused.value) == sentence
+
+
+@pytest.mark.parametrize("name", ["decorated", "with_more", "Site", "site"])
+def test_what_can_be_called_as_an_application(tmp_path: Path, name: str) -> None:
+    """As far as it can be told without calling it."""
+    (tmp_path / "factory.py").write_text(FACTORY)
+    assert callable(load_app(f"factory:{name}"))
+
+
+def test_path_of_a_file_is_told_as_a_module(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "site.py").touch()
+    outside = tmp_path.parent / f"{tmp_path.name}-outside.py"
+    outside.touch()
+    for spec, meant in (
+        ("./inner/site.py", "inner.site:application"),
+        (f"{tmp_path}/inner/site.py:app", "inner.site:app"),
+        (f"{outside}:app", f"--chdir {outside.parent} {outside.stem}:app"),
+    ):
+        with pytest.raises(AppLoadError) as refused:
+            load_app(spec)
+        assert str(refused.value) == f"Failed to find application, did you mean '{meant}'?"
+
+
 @pytest.mark.parametrize("spec", [":app", "..loadable", "a b:app", "./loadable:app"])
 def test_what_cannot_be_a_module_is_one_sentence(spec: str) -> None:
     with pytest.raises(AppLoadError, match=r"^'.*' is not the name of a module, as in "):

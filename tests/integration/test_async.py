@@ -1,26 +1,27 @@
 # SPDX-License-Identifier: MIT
 """What only the async worker promises: other clients go on whatever the application does, slow
-readers and idle connections hold no thread, and nothing is lost when a worker stops."""
+readers and idle connections hold no thread, and nothing is lost when a worker stops.
+
+What an application is busy with ends when the test says so: who has an answer before that has not
+waited for it, however slow the machine is."""
 
 from __future__ import annotations
 
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Client, Server, poll
+from harness import SHORT_TIMEOUT, Client, Server, poll
 
 Serve = Callable[..., Server]
 
-#: Twice the time that a busy interpreter may keep another thread waiting, and much for a machine
-#: that is busy too; far less than the applications below are busy for.
-SOON = 1.0
-
+#: /sleep and /spin tell that they were entered, and last until there is a file "go".
 APP = """
-import contextvars, ctypes, threading, time
+import contextvars, ctypes, os, pathlib, threading, time
 
 seen = contextvars.ContextVar("seen", default="nothing")
 loaded = contextvars.ContextVar("loaded", default="nothing")
@@ -37,16 +38,21 @@ def drip():
         yield b"x" * 65536
 
 def answer(path):
+    if path in ("/sleep", "/spin", "/long", "/lock"):
+        pathlib.Path(f"entered-{threading.get_ident()}").touch()
     if path == "/sleep":
-        time.sleep(3)
+        while not os.path.exists("go"):
+            time.sleep(0.01)
     elif path == "/spin":
-        end = time.monotonic() + 3
-        while time.monotonic() < end:
-            pass
+        while not os.path.exists("go"):
+            for _ in range(1_000_000):  # many times the interpreter's switch interval
+                pass
+    elif path == "/long":
+        time.sleep(60)
     elif path == "/lock":
-        ctypes.PyDLL(None).sleep(30)
+        ctypes.PyDLL(None).sleep(60)
     elif path == "/hold":
-        held.wait(30)
+        held.wait(60)
     elif path == "/release":
         held.set()
     elif path == "/pulled":
@@ -65,6 +71,15 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return drip() if path == "/drip" else [answer(path).encode()]
 """
+
+
+def wait_entered(server: Server, n: int = 1) -> None:
+    """Until n threads are in a long call of the application."""
+    poll(lambda: len(list(server.directory.glob("entered-*"))) == n, f"{n} calls are under way")
+
+
+def let_go(server: Server) -> None:
+    (server.directory / "go").touch()
 
 
 def ask(client: Client, target: str) -> str:
@@ -94,11 +109,10 @@ def test_requests_go_on_beside_a_busy_thread(serve: Serve, path: str) -> None:
     with server.connect() as busy, server.connect() as other:
         assert ask(other, "/a") == "/a"
         busy.send_request("GET", path)
-        time.sleep(0.1)
+        wait_entered(server)
         for _ in range(5):
-            begun = time.monotonic()
             assert ask(other, "/a") == "/a"
-            assert time.monotonic() - begun < SOON
+        let_go(server)
         assert busy.response().body == path.encode()
 
 
@@ -109,11 +123,10 @@ def test_io_goes_on_while_the_only_thread_is_busy(serve: Serve, path: str) -> No
     with server.connect() as busy, server.connect() as other:
         assert ask(other, "/a") == "/a"
         busy.send_request("GET", path)
-        time.sleep(0.1)
-        begun = time.monotonic()
+        wait_entered(server)
         other.send(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n")
         assert other.response().status == 400
-        assert time.monotonic() - begun < SOON
+        let_go(server)
         assert busy.response().body == path.encode()
 
 
@@ -122,11 +135,10 @@ def test_busy_worker_leaves_new_clients_to_another(serve: Serve) -> None:
     server.wait_workers(2)
     with server.connect() as busy:
         busy.send_request("GET", "/sleep")
-        time.sleep(0.1)
+        wait_entered(server)
         for _ in range(20):
-            begun = time.monotonic()
             assert server.get("/a").body == b"/a"
-            assert time.monotonic() - begun < SOON
+        let_go(server)
         assert busy.response().body == b"/sleep"
 
 
@@ -181,8 +193,8 @@ def next_event(client: Client) -> bytes:
 
 
 PIECES_N = 100
-#: The kernel would hold each piece back for 40 to 200 ms.
-ALL_HELD_S = PIECES_N * 0.04
+#: For so long, or up to 200 ms, the kernel would hold each piece back.
+HELD_S = 0.04
 
 PIECES = """
 import os, time
@@ -207,11 +219,14 @@ def test_piece_leaves_while_the_next_is_made(serve: Serve, tmp_path: Path, threa
     with server.connect() as client:
         client.send_request("GET", "/")
         client.head()
-        begun = time.monotonic()
+        took = []
         for n in range(PIECES_N):
+            begun = time.monotonic()
             assert next_event(client) == b"piece"
+            took.append(time.monotonic() - begun)
             (tmp_path / str(n)).touch()
-        assert time.monotonic() - begun < ALL_HELD_S / 2
+    # A busy machine delays many of them, the kernel would delay each one.
+    assert statistics.quantiles(took, n=4)[0] < HELD_S, sorted(took)
 
 
 def test_event_streams_hold_up_nobody(serve: Serve) -> None:
@@ -257,14 +272,27 @@ def test_thread_locals_last(serve: Serve) -> None:
         assert [ask(client, "/local") for _ in range(3)] == ["1", "2", "3"]
 
 
+def ask_until_closed(client: Client) -> None:
+    """Each request is answered until the server has the client close, or closes an idle one."""
+    while True:
+        client.send_request("GET", "/a")
+        try:
+            if not client.reader.peek(1):
+                return
+        except ConnectionResetError:
+            return
+        response = client.response()
+        assert response.body == b"/a"
+        if response.field("connection") == "close":
+            return
+
+
 def test_timeout_kills_and_names_the_stuck_request(serve: Serve) -> None:
-    server = serve(APP, "-k", "gthread", "--threads", "2", "--timeout", "1")
+    server = serve(APP, "-k", "gthread", "--threads", "2", *SHORT_TIMEOUT)
     with server.connect() as stuck, server.connect() as other:
         assert ask(other, "/a") == "/a"
         stuck.send_request("GET", "/hold?stuck")
-        begun = time.monotonic()
-        while time.monotonic() - begun < 0.8:
-            assert ask(other, "/a") == "/a"
+        ask_until_closed(other)
         server.wait_log(r'request "GET /hold\?stuck HTTP/1.1" from 127.0.0.1 is running for')
         server.wait_log(r'File ".*app.py", line \d+ in answer')
     poll(lambda: server.get("/a").body == b"/a", "the next worker serves")
@@ -341,8 +369,10 @@ def test_term_closes_behind_the_request_under_way(serve: Serve, threads: str) ->
         client.send(
             b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n" + b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
         )
-        time.sleep(0.3)
+        wait_entered(server)
         server.send_signal(signal.SIGTERM)
+        server.wait_refused()
+        let_go(server)
         response = client.response()
         assert (response.body, response.field("connection")) == (b"/sleep", "close")
         assert client.rest() == b""
@@ -355,23 +385,23 @@ def test_term_finishes_the_requests_of_all_threads(serve: Serve, threads: str) -
     clients = [server.connect() for _ in range(int(threads))]
     for client in clients:
         client.send_request("GET", "/sleep")
-    time.sleep(0.3)
+    wait_entered(server, int(threads))
     server.send_signal(signal.SIGTERM)
+    server.wait_refused()
+    let_go(server)
     for client in clients:
         response = client.response()
         assert (response.body, response.field("connection")) == (b"/sleep", "close")
     assert server.wait() == 0
 
 
-@pytest.mark.parametrize("path", ["/sleep", "/spin", "/lock"])
+@pytest.mark.parametrize("path", ["/long", "/spin", "/lock"])
 def test_quit_does_not_wait_for_the_application(serve: Serve, path: str) -> None:
     server = serve(APP, "-k", "gthread", "--threads", "2")
     with server.connect() as busy:
         busy.send_request("GET", path)
-        time.sleep(0.3)
-        begun = time.monotonic()
+        wait_entered(server)
         assert server.stop(signal.SIGQUIT) == 0
-        assert time.monotonic() - begun < 2.5
 
 
 ENDS = """

@@ -112,7 +112,19 @@ def test_exception_of_the_application_keeps_its_traceback_and_no_more(
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ([], "No application module specified."),
+        (
+            [],
+            "No application module specified. Name it as in `cgunicorn package.module:app`, or by"
+            " wsgi_app in a configuration file.",
+        ),
+        (
+            ["app:ap", "--check-config"],
+            "Failed to find attribute 'ap' in 'app', did you mean 'app:app'?",
+        ),
+        (
+            ["app.app", "--check-config"],
+            "No module named 'app.app'; 'app' is not a package, did you mean 'app:app'?",
+        ),
         (["app.py", "--preload"], "Failed to find application, did you mean 'app:application'?"),
         (
             ["app", "--check-config"],
@@ -174,6 +186,80 @@ def test_wrong_command_line_is_exit_code_2(
     assert done.returncode == 2
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ("--bnd :8000", "unrecognized arguments: --bnd :8000; did you mean --bind?"),
+        ("--port 8000", "unrecognized arguments: --port 8000; use -b HOST:PORT"),
+        ("--host=0.0.0.0", "unrecognized arguments: --host=0.0.0.0; use -b HOST:PORT"),
+        ("--keepalive 5", "unrecognized arguments: --keepalive 5; did you mean --keep-alive?"),
+        (
+            "--max_requests 4",
+            "unrecognized arguments: --max_requests 4; did you mean --max-requests?",
+        ),
+        ("--preload-app", "unrecognized arguments: --preload-app; did you mean --preload?"),
+        ("--accesslog -", "unrecognized arguments: --accesslog -; did you mean --access-logfile?"),
+        (
+            "--limit-request-field-size 5",
+            "unrecognized arguments: --limit-request-field-size 5; did you mean"
+            " --limit-request-field_size?",
+        ),
+        (
+            "--wsgi-app shop:app",
+            "unrecognized arguments: --wsgi-app shop:app; wsgi_app has no flag, a configuration"
+            " file or CGUNICORN_WSGI_APP sets it",
+        ),
+        ("--zzz", "unrecognized arguments: --zzz"),
+        (
+            "--reload true",
+            "unrecognized arguments: true; the application is 'app:app' already, and flags that"
+            " switch something on take no value",
+        ),
+        ("--daemon=yes", "argument -D/--daemon: it takes no value, not even 'yes'"),
+        (
+            "-workers 4",
+            "argument -w/--workers: 'orkers' is not an integer or 'auto'; did you mean --workers?",
+        ),
+        (
+            "-timeout 4",
+            "argument -t/--timeout: 'imeout' is not an integer; did you mean --timeout?",
+        ),
+        ("--timeout 30s", "argument -t/--timeout: '30s' is not an integer"),
+        ("--workers", "argument -w/--workers: expected one argument"),
+    ],
+)
+def test_wrong_command_line_says_what_to_do(folder: Path, args: str, told: str) -> None:
+    done = run(folder, "app:app", *args.split())
+    assert done.returncode == 2
+    assert done.stderr == f"usage: cgunicorn [OPTIONS] [APP_MODULE]\ncgunicorn: error: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("bind", "meant"), [("8000", ":8000"), ("/run/a", "unix:/run/a"), ("./a.s", "unix:./a.s")]
+)
+def test_bind_without_its_form_is_told_it(folder: Path, bind: str, meant: str) -> None:
+    done = run(folder, "app:app", "-b", bind)
+    assert done.returncode == 1
+    assert done.stderr.endswith(f": {bind!r} is no address, did you mean {meant!r}?\n")
+
+
+def test_several_addresses_in_one_are_told(folder: Path) -> None:
+    done = run(folder, "app:app", "-b", "127.0.0.1:1,127.0.0.1:2")
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "'127.0.0.1:1,127.0.0.1:2' is no address; each of several has a -b of its own.\n"
+    )
+
+
+def test_pidfile_that_looks_like_a_port_draws_a_warning(folder: Path) -> None:
+    done = run(folder, "app:app", "-p", "8000", "--check-config")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == (
+        "Warning: pidfile (from the command line) is the file '8000'; an address is given as in"
+        " -b :8000.\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from pathlib import Path
 import compat
 import compat_config
 import compat_life
+import compat_logs
+import compat_objects
+import compat_projects
+import compat_values
 import compat_wire
 import pytest
 from compat import Findings, Scenario, Subject
@@ -29,6 +33,10 @@ SCENARIOS: dict[str, Scenario] = {
     "responses": compat_wire.responses,
     "access-log": compat_wire.access_log,
     **compat_life.SCENARIOS,
+    **compat_objects.SCENARIOS,
+    **compat_logs.SCENARIOS,
+    **compat_projects.SCENARIOS,
+    **compat_values.SCENARIOS,
 }
 
 

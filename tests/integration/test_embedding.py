@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE, Server, poll, server_environment
+from harness import PATIENCE, Server, poll, run_command, server_environment
 
 Serve = Callable[..., Server]
 
@@ -84,14 +84,6 @@ def test_the_documented_custom_application(serve: Serve, tmp_path: Path, worker_
     assert server.get().body == b"Works fine"
     assert len(server.wait_workers(2)) == 2
     assert server.stop() == 0
-
-
-def test_the_example_in_our_documentation(serve: Serve, tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
-    source = text.partition("```python\n")[2].partition("```")[0]
-    server = start(serve, tmp_path, source.replace("8080", "0"))
-    assert server.get().body == b"Works fine"
-    server.wait_workers(4)
 
 
 def test_exit_codes_are_the_servers(serve: Serve, tmp_path: Path) -> None:
@@ -179,8 +171,12 @@ def test_no_config_file_counts_but_variables_do(serve: Serve, tmp_path: Path) ->
 
 def test_a_value_that_is_not_valid_is_one_sentence(tmp_path: Path) -> None:
     said = fail(tmp_path, STANDALONE, workers="many")
-    assert said.startswith("Error: Invalid value for workers: 'many': it must be an integer")
-    assert said.count("\n") == 1
+    line = STANDALONE[: STANDALONE.index("self.cfg.set(")].count("\n") + 1
+    place = f"{tmp_path}/program.py:{line}"
+    assert said == (
+        f"Error: Invalid value for workers: 'many' (from {place}): it must be an integer from 0 to"
+        " 1000 or 'auto'.\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -266,3 +262,33 @@ def test_the_command_by_its_other_names(serve: Serve, command: tuple[str, ...]) 
     server = serve(app, command=(sys.executable, *command))
     assert server.get().body == b"a"
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("place", ["config", "app", "logger"])
+def test_whoever_imports_gunicorn_is_told_what_there_is_instead(tmp_path: Path, place: str) -> None:
+    """Here as if it were not installed."""
+    source = "import sys; sys.modules['gunicorn'] = None\nfrom gunicorn.glogging import Logger\n"
+    for name in ("config", "app", "logger"):
+        (tmp_path / f"{name}.py").write_text(source if name == place else "app = Logger = print")
+    args = ("--check-config", "-c", "config.py", "--logger-class", "logger.Logger", "app:app")
+    done = run_command(tmp_path, *(a for a in args if place == "logger" or "ogger" not in a))
+    assert done.returncode == 1
+    told = "are in cgunicorn.app.base, cgunicorn.app.wsgiapp and cgunicorn.glogging"
+    assert done.stderr.count(told) == 1, done.stderr
+
+
+def test_a_program_may_read_a_config_file_itself(serve: Serve, tmp_path: Path) -> None:
+    source = STANDALONE.replace("base.BaseApplication", "base.Application").replace(
+        "        config = {",
+        "        self.load_config_from_file('file.conf.py')\n        config = {",
+    )
+    (tmp_path / "file.conf.py").write_text("def on_starting(server): print('of the file')\n")
+    server = start(serve, tmp_path, source)
+    server.wait_log("of the file")
+    assert server.stop() == 0
+    (tmp_path / "file.conf.py").write_text("1 / 0")
+    told = fail(tmp_path, source)
+    assert 'File "file.conf.py", line 1' in told
+    assert told.endswith(
+        "ZeroDivisionError: division by zero\n\nError: Failed to read config file: file.conf.py\n"
+    )

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, poll
-from story import APP, RECORDER, Story, hooks, recorded
+from harness import SHORT_TIMEOUT, Server, poll
+from story import APP, Story, hooks, recorded
 
 Serve = Callable[..., Server]
 
@@ -48,8 +48,9 @@ def test_a_worker_that_has_done_its_requests_is_followed(
 ) -> None:
     recorded(tmp_path)
     server = serve(APP, "-k", worker_class, "--max-requests", "2")
-    for _ in range(2):
+    for n in (1, 2):
         assert server.get().status == 200
+        story.wait("post_request", n)  # it runs when the answer has gone
     story.wait("child_exit")
     story.wait("post_worker_init", 2)
     rows = list(story)
@@ -181,7 +182,7 @@ def test_worker_abort_of_a_worker_that_has_exceeded_its_timeout(
 ) -> None:
     recorded(tmp_path)
     app = "import time\ndef app(environ, start_response):\n    time.sleep(60)\n"
-    server = serve(app, "-k", worker_class, "--timeout", "1")
+    server = serve(app, "-k", worker_class, *SHORT_TIMEOUT)
     with server.connect() as client:
         client.send_request("GET")
         server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
@@ -191,6 +192,40 @@ def test_worker_abort_of_a_worker_that_has_exceeded_its_timeout(
     assert "worker_int" not in names
     assert names.index("worker_abort") < names.index("worker_exit") < names.index("child_exit")
     assert "File" in server.log and "in app" in server.log, "the stack was dumped as well"
+
+
+@pytest.mark.parametrize("enabled", ["by the environment", "while it is loaded", "again"])
+def test_worker_abort_beside_faulthandler(
+    serve: Serve, story: Story, tmp_path: Path, worker_class: str, enabled: str
+) -> None:
+    recorded(tmp_path)
+    app = "import time\ndef app(environ, start_response):\n    time.sleep(60)\n"
+    if enabled == "while it is loaded":
+        app += "import faulthandler\nfaulthandler.enable()\n"
+    if enabled == "again":
+        app += "import faulthandler\nfaulthandler.disable()\nfaulthandler.enable()\n"
+    env = {"PYTHONFAULTHANDLER": "1"} if enabled == "by the environment" else {}
+    server = serve(app, "-k", worker_class, *SHORT_TIMEOUT, env=env)
+    with server.connect() as client:
+        client.send_request("GET")
+        server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
+        story.wait("child_exit")
+    assert story.names().count("worker_abort") == 1
+    assert "in app" in server.log, "the stack was dumped as well"
+    story.wait("post_worker_init", 2)
+
+
+def test_worker_abort_of_a_worker_that_somebody_aborts(
+    serve: Serve, story: Story, tmp_path: Path
+) -> None:
+    """With the stacks of all threads, which faulthandler writes."""
+    recorded(tmp_path)
+    server = serve(APP, env={"PYTHONFAULTHANDLER": "1"})
+    story.wait("post_worker_init")
+    os.kill(server.wait_workers(1)[0], signal.SIGABRT)
+    story.wait("child_exit")
+    assert story.names().count("worker_abort") == 1
+    assert "Fatal Python error: Aborted" in server.log
 
 
 def test_an_abort_happens_when_python_never_comes_back(
@@ -203,7 +238,7 @@ def test_an_abort_happens_when_python_never_comes_back(
         "lock = ctypes.create_string_buffer(64)\n"
         "ctypes.PyDLL(None).pthread_mutex_lock(lock)\n"
     )
-    server = serve(app, "--timeout", "1")
+    server = serve(app, *SHORT_TIMEOUT)
     with server.connect() as client:
         client.send_request("GET")
         story.wait("child_exit")
@@ -340,6 +375,7 @@ def test_a_worker_that_is_no_longer_alive_is_followed(
     )
     server = serve(APP, "-k", worker_class)
     server.get()
+    story.wait("alive")  # it runs when the answer has gone
     assert server.get("/last").status == 200
     story.wait("child_exit")
     story.wait("post_worker_init", 2)
@@ -460,7 +496,7 @@ def test_hooks_of_requests_leak_nothing(serve: Serve, tmp_path: Path, worker_cla
     server = serve(
         app, "-k", worker_class, "--error-logfile", "error.log", wait=False, bind="unix:app.sock"
     )
-    poll((tmp_path / "app.sock").is_socket, "listening")
+    server.wait_listening_in(tmp_path / "error.log")
 
     def ask(path: str) -> bytes:
         with server.connect_unix("app.sock") as client:
@@ -477,40 +513,3 @@ def test_hooks_of_requests_leak_nothing(serve: Serve, tmp_path: Path, worker_cla
     after = round_of(10_000)
     assert after[0] - before[0] < 100, (before, after)
     assert after[1] - before[1] < 500, (before, after)
-
-
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "hooks.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", DOCUMENTATION.read_text(), re.S)
-
-#: What the log must say in the end, for each example.
-SAID = (
-    r"\[ERROR\] Thread \d+:\n(.*\n)*.*in app\n(.*\n)*.*/quick: 200 OK, 5 bytes in 0\.\d+ s"
-    r"|/quick: 200 OK, 5 bytes in 0\.\d+ s\n(.*\n)*.*\[ERROR\] Thread \d+:",
-    r"Serving with 2 workers\n(.*\n)*.*Worker \d+ has gone, its index was [01]",
-    r"Worker exiting",
-)
-
-
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_examples_of_the_documentation(serve: Serve, tmp_path: Path, number: int) -> None:
-    hooks(tmp_path, EXAMPLES[number])
-    app = (
-        "import time\ndef app(environ, start_response):\n"
-        "    if environ['PATH_INFO'] == '/slow': time.sleep(60)\n"
-        "    start_response('200 OK', [])\n    return [b'hello']\n"
-    )
-    server = serve(app, "--timeout", "1")
-    assert server.get("/quick").status == 200
-    with server.connect() as client:
-        client.send_request("GET", "/slow")
-        server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
-        server.wait_log("was ended for its timeout")
-    assert server.stop() == 0
-    assert re.search(SAID[number], server.log), server.log
-    assert "Exception in" not in server.log
-
-
-def test_every_hook_is_documented() -> None:
-    names = re.findall(r"^\| `(\w+)\(", DOCUMENTATION.read_text(), re.M)
-    recorder = set(re.findall(r"^def ([a-z]\w*)\(", RECORDER, re.M))
-    assert recorder | {"pre_exec", "ssl_context"} == set(names)

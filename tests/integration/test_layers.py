@@ -81,6 +81,17 @@ def test_a_breach_of_the_include_matrix_is_found(tmp_path: Path, path: str, line
     assert result.stdout.startswith(f"{path}:3: "), result.stdout
 
 
+@pytest.mark.parametrize(
+    "line", ["int x = time(NULL);", "int x = cg_clock_wall_s();", "int x = CLOCK_REALTIME;"]
+)
+def test_a_use_of_the_wall_clock_is_found(tmp_path: Path, line: str) -> None:
+    source = tmp_path / "workers/sync.c"
+    source.parent.mkdir()
+    source.write_text(f"/* SPDX-License-Identifier: MIT\n */\n{line}\n")
+    result = include_matrix(tmp_path)
+    assert result.stdout.startswith("workers/sync.c:3: the wall clock"), result.stdout
+
+
 def test_the_extension_exports_only_its_init_function() -> None:
     module = Path(cgunicorn._cgunicorn.__file__)
     assert symbols(module, "--dynamic", "--defined-only") == {"PyInit__cgunicorn"}

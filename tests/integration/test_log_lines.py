@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import Server, alive, children, poll
+from harness import SHORT_TIMEOUT, Server, alive, children, poll
 
 Serve = Callable[..., Server]
 
@@ -134,7 +134,7 @@ def test_requests(serve: Serve, worker_class: str) -> None:
 
 
 def test_deaths(serve: Serve) -> None:
-    server = serve(APP, "--timeout", "1")
+    server = serve(APP, *SHORT_TIMEOUT)
     server.raw(b"GET /exit HTTP/1.1\r\nHost: x\r\n\r\n")
     server.wait_log("exited with code 7")
     os.kill(int(server.get("/").body), signal.SIGKILL)
@@ -188,7 +188,7 @@ def test_upgrade(serve: Serve) -> None:
     (new,) = (pid for pid in children(server.pid) if pid != worker)
     try:
         assert server.stop(signal.SIGQUIT) == 0
-        server.wait_log("Master has been promoted.")
+        poll(lambda: "Master has been promoted." in server.log, "the new master takes over")
     finally:
         os.kill(new, signal.SIGINT)
     poll(lambda: not alive(new), "the new master ends")

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from harness import Server, poll, run_command
+from harness import Server, listens_at, poll
 
 Serve = Callable[..., Server]
 
@@ -97,7 +98,8 @@ def lines_of(server: Server, name: str, n: int) -> list[str]:
 
     def look() -> list[str]:
         path = server.directory / name
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()
         return lines if len(lines) >= n else []
 
     return poll(look, f"{n} lines in {name}")  # type: ignore[return-value]
@@ -183,378 +185,6 @@ def test_json_lines_go_through_python_unchanged(serve: Serve, tmp_path: Path) ->
     server = serve(APP, "--access-logfile", "access", "--access-logformat", "json")
     server.get('/%e2%82%ac"%00')
     assert json.loads(lines_of(server, "access", 1)[0])["path"] == '/€"\0'
-
-
-CLASS = """
-from cgunicorn import glogging
-class Mine(glogging.Logger):
-    error_fmt = "mine: %(message)s"
-    def setup(self, cfg):
-        super().setup(cfg)
-        self.info("set up with %s", cfg.loglevel)
-    def atoms(self, resp, req, environ, request_time):
-        atoms = super().atoms(resp, req, environ, request_time)
-        atoms["Z"] = "%s %s %s" % (req.method, resp.status, dict(resp.headers)["X-Out"])
-        return atoms
-    def access(self, resp, req, environ, request_time):
-        if req.path != "/hidden":
-            super().access(resp, req, environ, request_time)
-"""
-
-BARE = """
-class Bare:
-    def __init__(self, cfg):
-        self.cfg = cfg
-        import logging
-        self.error_log = logging.getLogger("gunicorn.error")
-        self.access_log = logging.getLogger("gunicorn.access")
-    def write(self, *words):
-        with open("bare", "a") as file:
-            print(*words, file=file)
-    access_log_enabled = True
-    def critical(self, msg, *args, **kwargs): self.write("critical", msg % args)
-    def error(self, msg, *args, **kwargs): self.write("error", msg)
-    def warning(self, msg, *args, **kwargs): self.write("warning", msg)
-    def info(self, msg, *args, **kwargs): self.write("info", msg)
-    def debug(self, msg, *args, **kwargs): self.write("debug", msg)
-    def exception(self, msg, *args, **kwargs): self.write("exception", msg)
-    def log(self, lvl, msg, *args, **kwargs): self.write("log", msg)
-    def access(self, resp, req, environ, request_time):
-        self.write("access", resp.status, environ["PATH_INFO"], request_time.total_seconds() < 60)
-    def reopen_files(self): self.write("reopened")
-    def close_on_exec(self): pass
-"""
-
-
-def test_logger_class_that_extends_logger(serve: Serve, worker_class: str, tmp_path: Path) -> None:
-    (tmp_path / "loggers.py").write_text(CLASS)
-    server = serve(
-        APP,
-        *("-k", worker_class, "--logger-class", "loggers.Mine", "--access-logfile", "access"),
-        *("--access-logformat", "%(m)s %(U)s %(Z)s"),
-    )
-    server.get("/hidden")
-    server.get("/shown")
-    assert lines_of(server, "access", 1) == ["GET /shown GET 200 OK out"]
-    assert "mine: set up with info\n" in server.log
-    assert re.search(r"^mine: Booting worker", server.log, re.M)
-    assert "[INFO]" not in server.log
-
-
-def test_logger_class_of_its_own(serve: Serve, worker_class: str, tmp_path: Path) -> None:
-    (tmp_path / "loggers.py").write_text(BARE)
-    (tmp_path / "gunicorn.conf.py").write_text("from loggers import Bare as logger_class\n")
-    server = serve(APP, "-k", worker_class, wait=False)
-    server.wait_listening_in(tmp_path / "bare")
-    server.get("/x")
-    poll(lambda: "access 200 OK /x True" in lines_of(server, "bare", 1), "the access line")
-    server.send_signal(signal.SIGUSR1)
-    poll(lambda: lines_of(server, "bare", 1).count("reopened") == 2, "both have reopened")
-    server.stop()
-    assert lines_of(server, "bare", 1)[-1] == "info Shutting down: Master"
-
-
-def install(folder: Path, **entry_points: str) -> None:
-    """A distribution named shop, in a folder of the import path, as pip leaves it."""
-    info = folder / "shop-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1.0\n")
-    offered = "".join(f"{name} = {what}\n" for name, what in entry_points.items())
-    (info / "entry_points.txt").write_text(f"[gunicorn.loggers]\n{offered}")
-    (folder / "shop_loggers.py").write_text(CLASS)
-
-
-def test_logger_class_of_a_distribution(serve: Serve, worker_class: str, tmp_path: Path) -> None:
-    install(tmp_path / "lib", mine="shop_loggers:Mine")
-    server = serve(
-        APP,
-        *("-k", worker_class, "--logger-class", "egg:shop#mine", "--access-logfile", "access"),
-        env={"PYTHONPATH": str(tmp_path / "lib")},
-    )
-    server.get("/hidden")
-    server.get("/shown")
-    assert len(lines_of(server, "access", 1)) == 1
-    assert re.search(r"^mine: Booting worker", server.log, re.M)
-
-
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("egg:shop#theirs", "shop has no entry point 'theirs' in gunicorn.loggers."),
-        ("egg:shop", "shop has no entry point '' in gunicorn.loggers."),
-        ("egg:#mine", "no distribution '' is installed."),
-        ("egg:nowhere#mine", "no distribution 'nowhere' is installed."),
-        ("egg:shop#gone", "module 'shop_loggers' has no attribute 'Gone'."),
-    ],
-)
-def test_logger_class_that_no_distribution_has(tmp_path: Path, name: str, why: str) -> None:
-    install(tmp_path / "lib", mine="shop_loggers:Mine", gone="shop_loggers:Gone")
-    (tmp_path / "app.py").write_text(APP)
-    env = {"PYTHONPATH": str(tmp_path / "lib")}
-    done = run_command(tmp_path, "--logger-class", name, "app:app", "--check-config", env=env)
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"Error: Invalid value for logger_class: {name!r} (from the command line, --logger-class):"
-        f" it can't be found: {why}\n",
-    )
-
-
-TELLER = """
-import json
-class Teller:
-    access_log_enabled = True
-    def __init__(self, cfg): pass
-    def critical(self, msg, *args, **kwargs):
-        with open("errors", "a") as file:
-            print(msg, file=file)
-    error = warning = info = debug = exception = log = critical
-    def reopen_files(self): pass
-    def access(self, resp, req, environ, request_time):
-        told = {
-            "mine": environ.get("mine"), "user": environ.get("user", {}).get("name"),
-            "url_scheme": environ.get("wsgi.url_scheme"), "path": environ["PATH_INFO"],
-            "status": resp.status, "code": resp.status_code, "headers": resp.headers,
-            "sent": resp.sent, "length": resp.response_length, "uri": req.uri,
-            "class": type(req).__name__ + " " + type(resp).__name__,
-            "number": getattr(req, "req_number", None), "took": request_time.total_seconds() < 60,
-        }
-        with open("told", "a") as file:
-            print(json.dumps(told), file=file)
-"""
-
-TOLD_APP = """
-import threading, time
-def app(environ, start_response):
-    path = environ["PATH_INFO"]
-    environ["mine"] = path[1:]
-    environ["user"] = {"name": "Zoë"}
-    if path == "/fail":
-        raise RuntimeError("in the app")
-    if path == "/stuck":
-        time.sleep(600)
-    start_response("207 All Of It", [("X-Out", "out"), ("Content-Length", "5")])
-    return body(environ) if path == "/later" else [b"hello"]
-def body(environ):
-    yield b"hel"
-    environ["mine"] = "set late"
-    yield b"lo"
-"""
-
-
-def told(server: Server, n: int) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in lines_of(server, "told", n)]
-
-
-def serve_told(serve: Serve, folder: Path, *args: str, app: str = TOLD_APP) -> Server:
-    (folder / "loggers.py").write_text(TELLER)
-    server = serve(app, *args, "--logger-class", "loggers.Teller", wait=False)
-    server.wait_listening_in(folder / "errors")
-    return server
-
-
-ENGINES = [("-k", "sync"), ("-k", "async"), ("-k", "async", "--threads", "4")]
-engines = pytest.mark.parametrize("args", ENGINES, ids=["sync", "async-1", "async-4"])
-
-
-@engines
-def test_access_is_told_of_the_exchange_itself(
-    serve: Serve, args: tuple[str, ...], tmp_path: Path
-) -> None:
-    """What the application put into its environ is what people log."""
-    server = serve_told(serve, tmp_path, *args)
-    for i, path in enumerate(["/a?b=1", "/later"]):
-        server.get(path)
-        line = told(server, i + 1)[i]
-        assert line == {
-            "mine": "a" if i == 0 else "set late",
-            "user": "Zoë",
-            "url_scheme": "http",
-            "path": path.partition("?")[0],
-            "status": "207 All Of It",
-            "code": 207,
-            "headers": [["X-Out", "out"], ["Content-Length", "5"]],
-            "sent": 5,
-            "length": 5,
-            "uri": path,
-            "class": "Request Response",
-            "number": 1,
-            "took": True,
-        }
-
-
-@engines
-def test_access_is_told_of_calls_that_failed(
-    serve: Serve, args: tuple[str, ...], tmp_path: Path
-) -> None:
-    server = serve_told(serve, tmp_path, *args)
-    server.get("/fail")
-    (line,) = told(server, 1)
-    assert (line["mine"], line["status"]) == ("fail", "500 Internal Server Error")
-
-
-@engines
-def test_access_is_told_of_requests_that_were_refused(
-    serve: Serve, args: tuple[str, ...], tmp_path: Path
-) -> None:
-    """They get nothing of the request before them, on the same connection or on another one."""
-    server = serve_told(serve, tmp_path, *args, "--keep-alive", "5")
-    with server.connect() as client:
-        client.send(b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert client.response().status == 207
-        client.send(b"POST /refused HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: x\r\n\r\n")
-        refused = client.response().status
-    first, second = told(server, 2)
-    assert (first["mine"], second["mine"], second["path"]) == ("a", None, "/refused")
-    assert (second["status"], second["class"]) == (str(refused), "LoggedRequest LoggedResponse")
-
-
-@pytest.mark.parametrize("threads", ["1", "4"])
-def test_access_is_told_of_calls_that_were_given_up(
-    serve: Serve, tmp_path: Path, threads: str
-) -> None:
-    """The environ is the stuck thread's: nobody else reads it."""
-    flags = ("-k", "async", "--threads", threads, "--timeout", "1", "--graceful-timeout", "1")
-    server = serve_told(serve, tmp_path, *flags)
-    assert server.get("/stuck").status == 504
-    (line,) = told(server, 1)
-    assert (line["mine"], line["path"], line["status"]) == (None, "/stuck", "504")
-    assert server.get("/a").status == 207
-    poll(lambda: told(server, 2)[1]["mine"] == "a", "a line of the next worker")
-
-
-@engines
-def test_access_is_told_of_clients_that_left(
-    serve: Serve, args: tuple[str, ...], tmp_path: Path
-) -> None:
-    app = """
-def app(environ, start_response):
-    environ["mine"] = "left"
-    start_response("200 OK", [])
-    while True:
-        yield b"x" * 100_000
-"""
-    server = serve_told(serve, tmp_path, *args, app=app)
-    with server.connect() as client:
-        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-        client.sock.recv(1000)
-    (line,) = told(server, 1)
-    assert (line["mine"], line["status"], line["code"]) == ("left", "499", 499)
-
-
-#: Settings of a config file that can't be used, and what is said of them.
-USELESS = {
-    "class-missing": ("logger_class = 'nowhere.Mine'", "it can't be found: No module named "),
-    "class-not-in-module": ("logger_class = 'app.Mine'", "it can't be found: no Mine in app."),
-    "class-is-none": ("logger_class = 'app.__name__'", "it is no class."),
-    "class-raises": (
-        "logger_class = 'app.Raises'",
-        "it can't be used: RuntimeError: no such luck.",
-    ),
-    "ini-missing": ("logconfig = 'none.ini'", "log config 'none.ini' not found."),
-    "ini-is-none": ("logconfig = 'app.py'", "it can't be used: "),
-    "ini-incomplete": ("logconfig = 'bad.ini'", "it can't be used: 'formatters' is missing."),
-    "json-missing": ("logconfig_json = 'none.json'", "it can't be read: No such file"),
-    "json-is-none": ("logconfig_json = 'app.py'", "it is not JSON: "),
-    "json-wrong": ("logconfig_json = 'bad.json'", "it can't be used: "),
-    "dict-wrong": (
-        "logconfig_dict = {'handlers': {'console': {'class': 'no.Such'}}}",
-        "it can't be used: Unable to configure handler 'console': ",
-    ),
-    "dict-file": (
-        "logconfig_dict = {'handlers': {'console': {'class': 'logging.FileHandler',"
-        " 'filename': 'no/where'}}}",
-        "it can't be used: Unable to configure handler 'console': ",
-    ),
-    "dict-is-none": ("logconfig_dict = 'x'", "it must be a dict."),
-    "syslog-refuses": (
-        "syslog_addr = 'tcp://127.0.0.1:1'; syslog = True",
-        "can't log there: Connection refused.",
-    ),
-    "syslog-unknown-host": (
-        "syslog_addr = 'udp://no-such-host.invalid:514'; syslog = True",
-        "can't log there: ",
-    ),
-    "syslog-no-file": (
-        "syslog_addr = 'unix:///nowhere'; syslog = True",
-        "can't log there: nobody listens there.",
-    ),
-    "syslog-port": ("syslog_addr = 'udp://h:0'", "it has no valid port number: '0'."),
-    "syslog-word": ("syslog_addr = 'unix:///x#y'", "it ends neither in #dgram nor in #stream."),
-    "syslog-form": ("syslog_addr = 'here'", "it must be unix://PATH, udp://HOST:PORT or tcp://"),
-    "syslog-facility": ("syslog_facility = 'mine'", "it must be one of auth, "),
-    "statsd-port": ("statsd_host = 'here:x'", "Value must be one of ('host:port', 'unix://PATH')."),
-}
-useless = pytest.mark.parametrize(("line", "why"), USELESS.values(), ids=USELESS)
-
-
-def write_useless_files(folder: Path) -> None:
-    (folder / "bad.json").write_text('{"handlers": {"console": {"class": "no.Such"}}}')
-    (folder / "bad.ini").write_text("[loggers]\nkeys = root\n[logger_root]\nhandlers =\n")
-
-
-def useless_sentence(line: str, why: str) -> str:
-    """A pattern: which setting, which value, where it is from, and why it is refused."""
-    name, _, value = line.partition(";")[0].partition(" = ")
-    shown = r"\{.*?\}" if value.startswith("{") else re.escape(value)
-    return rf"Invalid value for {name}: {shown} \(from gunicorn\.conf\.py:2\): {re.escape(why)}.*"
-
-
-RAISES = (
-    APP
-    + "class Raises:\n    def __init__(self, cfg):\n        raise RuntimeError('no such luck')\n"
-)
-
-
-@useless
-def test_what_cannot_be_used_is_one_sentence(tmp_path: Path, line: str, why: str) -> None:
-    write_useless_files(tmp_path)
-    (tmp_path / "app.py").write_text(RAISES)
-    (tmp_path / "gunicorn.conf.py").write_text(f"\n{line}\n")
-    done = run_command(tmp_path, "-b", "127.0.0.1:0", "app:app")
-    assert done.returncode == 1
-    assert re.fullmatch(rf"Error: {useless_sentence(line, why)}\n", done.stderr), done.stderr
-
-
-@useless
-def test_what_cannot_be_used_at_a_reload_changes_nothing(
-    serve: Serve, tmp_path: Path, line: str, why: str
-) -> None:
-    """Nor are handlers closed, which Python's logging does before it looks at a new configuration,
-    and which not each handler stands."""
-    write_useless_files(tmp_path)
-    config = tmp_path / "gunicorn.conf.py"
-    good = DICT.replace("logging.FileHandler", "forms.Brittle")
-    config.write_text(good)
-    (tmp_path / "forms.py").write_text(FORMS + BRITTLE)
-    server = serve(RAISES, wait=False)
-    log = tmp_path / "py-error"
-    server.wait_listening_in(log)
-    worker = server.wait_workers(1)
-    config.write_text(f"\n{line}\n")
-    server.send_signal(signal.SIGHUP)
-    poll(lambda: "Reload failed" in log.read_text(), f"the reload has failed: {server.log}")
-    told = f"mine ERROR {useless_sentence(line, why)}"
-    assert len([x for x in log.read_text().splitlines() if re.fullmatch(told, x)]) == 1
-    assert server.workers() == worker
-    server.get("/after")
-    assert "/after" in lines_of(server, "py-access", 1)[0]
-    config.write_text(good)
-    server.send_signal(signal.SIGHUP)
-    poll(lambda: "Reloaded" in log.read_text(), "the next one works")
-    assert server.stop() == 0
-    assert server.log == ""
-
-
-BRITTLE = """
-class Brittle(logging.FileHandler):
-    over = False
-    def close(self):
-        super().close()
-        self.over = True
-    def emit(self, record):
-        if not self.over:
-            super().emit(record)
-"""
 
 
 INI = """
@@ -667,3 +297,108 @@ def app(environ, start_response):
     poll(lambda: server.get("/two") and "/two" in (server.directory / "error").read_text(), "two")
     assert "printed /one\nfrom a child\n" in (server.directory / "old").read_text()
     assert server.log == ""
+
+
+# A log that takes no more, because its reader (a supervisor, a pager) has stopped reading.
+
+STALLED_APP = """
+import logging, os, sys, threading, time
+
+def beat():
+    while not os.path.exists("poke"):
+        time.sleep(0.01)
+    open("alive", "w").close()
+
+threading.Thread(target=beat, daemon=True).start()
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path in ("/log", "/raise"):
+        open("entered", "w").close()
+    if path == "/log":
+        logging.getLogger("gunicorn.error").warning("a line that waits")
+    if path == "/raise":
+        raise RuntimeError("a traceback that waits")
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+class Stalled:
+    """A named pipe as a log file, and its reader."""
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self._read = b""
+
+    def fill(self) -> None:
+        """Until it takes no more. What the server wrote before is read."""
+        self.read()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(self.fd, bytes(4096))
+
+    def read(self) -> str:
+        """All lines until now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._read += os.read(self.fd, 65536)
+        return self._read.replace(b"\0", b"").decode()
+
+
+@pytest.fixture
+def stalled(tmp_path: Path) -> Iterator[Stalled]:
+    pipe = Stalled(tmp_path / "pipe")
+    yield pipe
+    os.close(pipe.fd)
+
+
+def stall(serve: Serve, stalled: Stalled, *args: str) -> Server:
+    server = serve(STALLED_APP, *args, wait=False, bind="unix:app.sock")
+    server.connect = lambda: server.connect_unix("app.sock")  # type: ignore[method-assign]
+    poll(lambda: listens_at(server.directory / "app.sock"), "listening")
+    assert server.get("/").body == b"ok"
+    stalled.fill()
+    return server
+
+
+@pytest.mark.parametrize("path", ["/log", "/raise"])
+def test_python_goes_on_while_a_request_waits_for_the_log(
+    serve: Serve, worker_class: str, stalled: Stalled, path: str
+) -> None:
+    server = stall(serve, stalled, "-k", worker_class, "--error-logfile", "pipe")
+    with server.connect() as client:
+        client.send_request("GET", path)
+        poll((server.directory / "entered").exists, "it is in the application")
+        (server.directory / "poke").touch()
+        poll((server.directory / "alive").exists, "another thread runs")
+        poll(lambda: "that waits" in stalled.read(), "the line is written")
+        assert client.response().status == (200 if path == "/log" else 500)
+
+
+def test_requests_of_other_threads_go_on_while_one_waits_for_the_log(
+    serve: Serve, stalled: Stalled
+) -> None:
+    server = stall(serve, stalled, "--threads", "4", "--error-logfile", "pipe")
+    with server.connect() as client:
+        client.send_request("GET", "/log")
+        poll((server.directory / "entered").exists, "it is in the application")
+        for _ in range(20):
+            assert server.get("/").body == b"ok"
+        poll(lambda: "that waits" in stalled.read(), "the line is written")
+        assert client.response().body == b"ok"
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_requests_go_on_while_the_access_log_takes_no_more(
+    serve: Serve, stalled: Stalled, threads: str
+) -> None:
+    server = stall(
+        serve, stalled, "-k", "gthread", "--threads", threads, "--access-logfile", "pipe"
+    )
+    for i in range(100):
+        assert server.get(f"/{i}").body == b"ok"
+    poll(lambda: stalled.read().count("GET /") == 101, "all lines are written, once")
+    lines = re.findall(r"GET /(\d+) ", stalled.read())
+    assert sorted(map(int, lines)) == list(range(100))

@@ -130,6 +130,6 @@ def test_every_signal_means_what_it_means_elsewhere(serve_as_pid1: Callable[...,
     (new,) = children(server.pid)
     os.kill(new, signal.SIGTERM)
     wait_log("exited with code 0, this one goes on")
-    poll(lambda: has_workers(1) and alive(children(server.pid)[0]), "a worker again")
+    poll(lambda: has_workers(1) and all(map(alive, children(server.pid))), "a worker again")
     assert server.get().body.startswith(b"1 ")
     assert server.stop() == 0

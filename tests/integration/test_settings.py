@@ -100,10 +100,7 @@ def test_defaults_are_gunicorns(gunicorns: dict[str, Any]) -> None:
     config = load(invocation(["app:app"], {}))
     for name, setting in gunicorns.items():
         value = setting().get()
-        if name == "proc_name":  # not set; Gunicorn's Config answers with the application then
-            value = "app:app"
-        ours = getattr(config, name)
-        if not callable(value) and value != (list(ours) if isinstance(ours, tuple) else ours):
+        if not callable(value) and value != config.value_of(name):
             assert SETTINGS[name].unlike or SETTINGS[name].instead, name
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,11 +21,19 @@ from harness import Client, Server, poll, run_command
 Serve = Callable[..., Server]
 
 APP = """
-import os, time
+import os, pathlib, time
 def app(environ, start_response):
     body = str(os.getpid()).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+"""
+
+#: For the beginning of the application: /slow lasts until there is a file "go".
+STUCK = """
+    if environ["PATH_INFO"] == "/slow":
+        pathlib.Path("entered").touch()
+        while not os.path.exists("go"):
+            time.sleep(0.01)
 """
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -257,8 +266,11 @@ class Load:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
+    """Below those that the kernel gives to clients, who might have it before the server does."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 @pytest.mark.parametrize(
@@ -299,6 +311,8 @@ def test_reload_to_a_narrower_address_gives_the_rest_up(serve: Serve, tmp_path: 
 def queue_limit(path: Path, worker: int) -> int:
     """How many clients can connect while nobody accepts them."""
     os.kill(worker, signal.SIGSTOP)
+    stat = Path(f"/proc/{worker}/stat")
+    poll(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "the worker stands still")
     waiting: list[socket.socket] = []
     try:
         while True:
@@ -351,12 +365,12 @@ def test_reuse_port_strands_no_client_at_a_reload(serve: Serve) -> None:
 
 
 def test_reuse_port_serves_whoever_comes_while_one_worker_is_stuck(serve: Serve) -> None:
-    slow = APP.replace(
-        "    body", "    if environ['PATH_INFO'] == '/slow': time.sleep(5)\n    body", 1
-    )
+    slow = APP.replace("    body", STUCK + "    body", 1)
     server = serve(slow, "--reuse-port", "-w", "2")
     server.wait_workers(2)
     with server.connect() as stuck:
         stuck.send_request("GET", "/slow")
+        poll((server.directory / "entered").exists, "the request is in the application")
         for _ in range(20):
             assert get(("127.0.0.1", server.port)) == 200
+        (server.directory / "go").touch()

@@ -183,6 +183,7 @@ def test_others_than_allowed_are_refused_with_one_line(serve: Serve, worker_clas
         assert client.response().status == 403
         assert client.at_end()
     assert server.get().status == 200
+    server.wait_log("uwsgi packet from outside uwsgi_allow_ips")
     assert server.log.count("uwsgi packet from outside uwsgi_allow_ips") == 1
 
 
@@ -196,6 +197,17 @@ def test_the_access_log_shows_the_client(serve: Serve, worker_class: str) -> Non
     ask(server.connect(), packet(("HTTP_USER_AGENT", "probe"), REQUEST_URI="/a%20b?x=1"))
     line = server.wait_log(r'(\S+) - - \[.*\] "(.*)" 200 \d+ "-" "probe"')
     assert line.groups() == ("203.0.113.5", "GET /a%20b?x=1 HTTP/1.1")
+
+
+def test_a_request_is_logged_as_itself_whatever_came_before(
+    serve: Serve, worker_class: str
+) -> None:
+    log = ("--access-logfile", "-", "--access-logformat", "line %(s)s")
+    server = serve(ECHO, "-k", worker_class, *log)
+    for n in range(1, 4):
+        ask(server.connect(), packet())
+        server.wait_log(r"(?m)^line \d+$", count=n)
+    assert "line 499" not in server.log
 
 
 def test_a_stream_is_never_chunked_and_ends_with_the_connection(

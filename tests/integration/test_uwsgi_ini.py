@@ -121,13 +121,13 @@ def test_a_switch_is_off(folder: Path, word: str) -> None:
 
 def test_repeated_keys_add_up_or_the_last_counts(folder: Path) -> None:
     config = config_by("socket = a\nsocket = b\nprocesses = 2\nprocesses = 3\nenv = A=1\nenv = B=2")
-    assert config.bind == ("uwsgi:unix:a", "uwsgi:unix:b")
-    assert (config.workers, config.raw_env) == (3, ("A=1", "B=2"))
+    assert config.bind == ["uwsgi:unix:a", "uwsgi:unix:b"]
+    assert (config.workers, config.raw_env) == (3, ["A=1", "B=2"])
 
 
 def test_keys_of_any_name_are_placeholders(folder: Path) -> None:
     config = config_by("socket = %(base)/%(name).sock\nbase = /run\nname = x")
-    assert (config.bind, config.warnings) == (("uwsgi:unix:/run/x.sock",), ())
+    assert (config.bind, config.warnings) == (["uwsgi:unix:/run/x.sock"], ())
 
 
 def test_an_unknown_placeholder_stays(folder: Path) -> None:
@@ -193,13 +193,13 @@ def test_bytes_that_are_no_text_do_not_matter(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "setting", "value"),
     [
-        ("http = :5000", "bind", ("http://:5000",)),
-        ("http = *:5000", "bind", ("http://:5000",)),
-        ("http-socket = [::1]:80", "bind", ("http://[::1]:80",)),
-        ("socket = 127.0.0.1:3031", "bind", ("uwsgi://127.0.0.1:3031",)),
-        ("socket = @name", "bind", ("uwsgi:unix:@name",)),
-        ("socket = fd://3", "bind", ("uwsgi:fd://3",)),
-        ("protocol = http\nsocket = x", "bind", ("http:unix:x",)),
+        ("http = :5000", "bind", ["http://:5000"]),
+        ("http = *:5000", "bind", ["http://:5000"]),
+        ("http-socket = [::1]:80", "bind", ["http://[::1]:80"]),
+        ("socket = 127.0.0.1:3031", "bind", ["uwsgi://127.0.0.1:3031"]),
+        ("socket = @name", "bind", ["uwsgi:unix:@name"]),
+        ("socket = fd://3", "bind", ["uwsgi:fd://3"]),
+        ("protocol = http\nsocket = x", "bind", ["http:unix:x"]),
         ("chmod-socket", "umask", 0o111),
         ("chmod-socket = 660", "umask", 0o117),
         ("chmod-socket = 660\numask = 022", "umask", 0o117),
@@ -244,6 +244,7 @@ def test_a_key_becomes_a_setting(folder: Path, keys: str, setting: str, value: o
 
 #: A value that each option with a setting takes, where "1" is none.
 VALUES = {
+    **dict.fromkeys(("pidfile", "pidfile2", "safe-pidfile", "safe-pidfile2"), "a.pid"),
     **dict.fromkeys(("socket", "uwsgi-socket", "http-socket", "http"), "x.sock"),
     **dict.fromkeys(("chmod-socket", "chmod"), "660"),
     **dict.fromkeys(("logger", "req-logger"), "file:/dev/null"),
@@ -354,7 +355,7 @@ def test_check_config_shows_what_became_of_each_key(folder: Path) -> None:
 def test_flags_of_our_own_win(folder: Path) -> None:
     args = ("--workers", "5", "-b", "127.0.0.1:1", "--threads", "2")
     config = config_by("processes = 2\nsocket = x\nthreads = 4", *args)
-    assert (config.workers, config.bind, config.threads) == (5, ("127.0.0.1:1",), 2)
+    assert (config.workers, config.bind, config.threads) == (5, ["127.0.0.1:1"], 2)
 
 
 def test_what_is_stronger_wins(folder: Path) -> None:

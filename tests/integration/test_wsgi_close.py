@@ -48,6 +48,7 @@ def test_close_is_called_exactly_once(
     with server.connect() as client:
         client.send_request(method, f"/{path}", "Connection: close")
         client.rest()
+    poll(lambda: server.get("/count").body != b"0", "close() was called")
     assert server.get("/count").body == b"1"
 
 

@@ -5,11 +5,13 @@ becomes of its mistakes.
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Server, answer, poll
+from harness import Client, Server, answer, poll
 
 Serve = Callable[..., Server]
 
@@ -183,7 +185,7 @@ def test_application_mistake_is_a_clean_500_and_a_clear_line(
     assert b"Internal Server Error" in r.body
     assert not any("evil" in n.lower() for n, _ in r.fields)
     server.wait_log(r"Error handling request GET /")
-    assert told in server.log
+    server.wait_log(re.escape(told))
 
 
 # HEAD, 204, 304 and Content-Length
@@ -334,6 +336,63 @@ def app(environ, start_response):
 
 
 # Early hints
+
+
+#: 70,000 numbered lines: the first bytes are written, the rest comes from a file.
+FILE_BEHIND_WRITE = """
+LINES = b"".join(b"%070d\\n" % n for n in range(70_000))
+PIECES = {"small": 10, "large": 2_000_000}
+
+def app(environ, start_response):
+    piece, _, length = environ["PATH_INFO"][1:].partition("/")
+    fields = {
+        "": [],
+        "exact": [("Content-Length", str(len(LINES)))],
+        "short": [("Content-Length", str(len(LINES) - 1000))],
+        "long": [("Content-Length", str(len(LINES) + 1))],
+    }[length]
+    at = PIECES[piece]
+    write = start_response("200 OK", fields)
+    write(LINES[:at])
+    with open("lines", "wb") as f:
+        f.write(LINES)
+    f = open("lines", "rb")
+    f.seek(at)
+    return environ["wsgi.file_wrapper"](f)
+"""
+LINES = b"".join(b"%070d\n" % n for n in range(70_000))
+
+
+@pytest.mark.parametrize("piece", ["small", "large"])
+def test_a_file_follows_what_was_written(serve: Serve, worker_class: str, piece: str) -> None:
+    server = serve(FILE_BEHIND_WRITE, "-k", worker_class)
+    r = server.get(f"/{piece}")
+    assert r.field("transfer-encoding") == "chunked" and r.body == LINES
+    assert server.get(f"/{piece}/exact").body == LINES
+    assert server.get(f"/{piece}/short").body == LINES[:-1000]
+    with server.connect() as client:
+        client.send_request("HEAD", f"/{piece}", "Connection: close")
+        assert client.response("HEAD").status == 200
+        assert client.rest() == b""
+    with pytest.raises(EOFError, match=f"{len(LINES)} of {len(LINES) + 1}"):
+        server.get(f"/{piece}/long")
+    old = server.raw(f"GET /{piece} HTTP/1.0\r\n\r\n".encode())
+    assert old.partition(b"\r\n\r\n")[2] == LINES
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("length", ["", "exact"])
+def test_a_slow_reader_gets_a_file_behind_what_was_written(
+    serve: Serve, worker_class: str, length: str
+) -> None:
+    server = serve(FILE_BEHIND_WRITE, "-k", worker_class)
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", server.port))
+        client = Client(sock)
+        client.send_request("GET", f"/large/{length}")
+        assert client.response().body == LINES
+        client.close()
 
 
 def test_early_hints_are_sent_before_the_answer(serve: Serve, worker_class: str) -> None:
