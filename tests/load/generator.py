@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A load generator that knows what became of each request that it sent.
 
-A process of its own: `generator.py RECORDS --port N ...` asks until its standard input ends, and
-appends one line of JSON to RECORDS for each request: see `Record`.
+A process of its own: `generator.py RECORDS --to ADDRESS ...` asks until its standard input ends,
+and appends one line of JSON to RECORDS for each request: see `Record`.
 
 A request fails in exactly one way of FAILURES, and is not sent again. One thing looks like a
 failure and is none. On a kept connection the server's close may cross the next request on its way,
@@ -21,6 +21,7 @@ import fcntl
 import json
 import os
 import random
+import select
 import socket
 import sys
 import termios
@@ -71,32 +72,60 @@ class CrossedError(Exception):
     """The server had closed the kept connection when the request reached it."""
 
 
+def connect(address: int | str, timeout_s: float) -> socket.socket:
+    if isinstance(address, int):
+        sock = socket.create_connection(("127.0.0.1", address), timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.connect(address)  # waits when the queue is full, as it would not with a timeout
+    except OSError:
+        sock.close()
+        raise
+    sock.settimeout(timeout_s)
+    return sock
+
+
 class Connection:
     """One connection; `pid` is the worker that last answered on it."""
 
-    def __init__(self, port: int, timeout_s: float) -> None:
+    def __init__(self, address: int | str, timeout_s: float) -> None:
+        """To a port of this machine, or a socket file."""
         self.pid = 0
         self.used = False
         self._data = b""
         try:
-            self._sock = socket.create_connection(("127.0.0.1", port), timeout_s)
+            self._sock = connect(address, timeout_s)
         except socket.timeout:
             raise FailedError("unheard") from None
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):
             raise FailedError("refused") from None
         except ConnectionError:
             raise FailedError("reset") from None
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def close(self) -> None:
         self._sock.close()
 
     def is_open(self) -> bool:
         """False when the server has closed or reset it."""
+        if self._sock.family == socket.AF_UNIX:
+            return self._is_open_file()
         return self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_ESTABLISHED
 
+    def _is_open_file(self) -> bool:
+        if not select.select([self._sock], [], [], 0)[0]:
+            return True
+        try:
+            return self._sock.recv(1, socket.MSG_PEEK) != b""
+        except ConnectionError:
+            return False
+
     def _is_unheard(self, record: Record) -> bool:
-        """Whether a part of the request has never reached the server's socket."""
+        """Whether a part of the request has never reached the server's socket. What is sent to a
+        socket file is there at once."""
+        if self._sock.family == socket.AF_UNIX:
+            return False
         if not record.sent_s or time.monotonic() - record.sent_s < ACKNOWLEDGED_S:
             return False
         left = fcntl.ioctl(self._sock, termios.TIOCOUTQ, b"\0" * 4)
@@ -194,7 +223,7 @@ class Caller(threading.Thread):
         if self._connection and not self._connection.is_open():
             self._leave()
         if not self._connection:
-            self._connection = Connection(self._options.port, self._options.timeout)
+            self._connection = Connection(self._options.to, self._options.timeout)
         record.pid = self._connection.pid
         try:
             self._check(record, *self._connection.exchange(self._request(record), record))
@@ -224,10 +253,14 @@ class Caller(threading.Thread):
             self._leave()
 
 
+def to(text: str) -> int | str:
+    return int(text) if text.isdigit() else text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("records", type=Path)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--to", type=to, required=True, help="a port, or a socket file")
     parser.add_argument("--run", type=int, default=0, help="begins the names of the requests")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--keep-alive", action="store_true")

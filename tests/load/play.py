@@ -126,6 +126,7 @@ def play(scenario: Scenario, directory: Path, worker_class: str, mode: str, *, f
             workers=scenario.workers,
             work_s=scenario.work_s,
             disk=disk,
+            unix=scenario.unix,
         )
         try:
             row = perform(scenario, rig, worker_class, mode, full=full)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import Server, alive, children, poll
+from harness import Server, alive, children, descriptors, poll
 from tally import Records, Tally, count
 
 HERE = Path(__file__).parent
@@ -35,7 +35,9 @@ WORKER_CLASSES = {
 }
 
 #: The port stays the same when the configuration is read again.
-CONF = "bind = ['127.0.0.1:0']\nclient_body_buffer_size = 65536\n"
+CONF = "bind = ['{bind}']\nclient_body_buffer_size = 65536\n"
+#: Instead of a port.
+SOCKET = "app.sock"
 UPLOADS_ON_DISK = "tmp_upload_dir = 'disk'\n"
 
 
@@ -64,8 +66,8 @@ def memory_kib(pid: int) -> int:
 
 def holding(pids: Sequence[int]) -> Holding:
     """Of processes that stand still."""
-    descriptors = sum(len(os.listdir(f"/proc/{p}/fd")) for p in pids)  # noqa: PTH208
-    return Holding(len(pids), descriptors, sum(memory_kib(p) for p in pids))
+    open_n = sum(len(descriptors(p)) for p in pids)
+    return Holding(len(pids), open_n, sum(memory_kib(p) for p in pids))
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Idle:
 
 
 def idle(pid: int) -> Idle:
-    used = {int(name) for name in os.listdir(f"/proc/{pid}/fd")}  # noqa: PTH208
+    used = set(descriptors(pid))
     size = re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
     assert size
     return Idle(min(set(range(len(used) + 1)) - used), 1024 * int(size.group(1)))
@@ -96,11 +98,13 @@ class Rig:
         workers: int = 2,
         work_s: float = 0.002,
         disk: Path | None = None,
+        unix: bool = False,
     ) -> None:
         self.directory = directory
         self.keep_alive = keep_alive
         self.workers = workers
         self.disk = disk
+        self.unix = unix
         self.journal = directory / "journal"
         self.conf = directory / "conf.py"
         shutil.copy(HERE / "site_app.py", directory)
@@ -129,7 +133,8 @@ class Rig:
         self._generator: subprocess.Popen[bytes] | None = None
 
     def configure(self, more: str) -> None:
-        self.conf.write_text(CONF + more)
+        bind = f"unix:{SOCKET}" if self.unix else "127.0.0.1:0"
+        self.conf.write_text(CONF.format(bind=bind) + more)
 
     # Processes.
 
@@ -186,7 +191,8 @@ class Rig:
     def ask(self, *options: str) -> None:
         """Starts the generator and waits for the first answers."""
         command = [sys.executable, HERE / "generator.py", self.records.path, *options]
-        command += ["--port", str(self.server.port), "--run", str(self._runs)]
+        to = str(self.directory / SOCKET) if self.unix else str(self.server.port)
+        command += ["--to", to, "--run", str(self._runs)]
         self._runs += 1
         self._generator = subprocess.Popen(
             [*command, *(["--keep-alive"] if self.keep_alive else [])], stdin=subprocess.PIPE

@@ -46,8 +46,27 @@ def ident_of(request: bytes) -> str:
     return request.split(b"?")[1].split()[0].decode()
 
 
+def create_listener(kind: str, folder: Path) -> socket.socket:
+    if kind == "tcp":
+        return socket.create_server(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "peer.sock"))
+    listener.listen()
+    return listener
+
+
+def address_of(listener: socket.socket) -> int | str:
+    name = listener.getsockname()
+    return name if isinstance(name, str) else int(name[1])
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def listen() -> Iterator[Callable[[Peer], int]]:
+def listen(kind: str, tmp_path: Path) -> Iterator[Callable[[Peer], int | str]]:
     """Starts a peer that reads a request from each connection and then does as told."""
     listeners: list[socket.socket] = []
 
@@ -61,10 +80,10 @@ def listen() -> Iterator[Callable[[Peer], int]]:
                 if request := sock.recv(65536):
                     peer(sock, ident_of(request))
 
-    def start(peer: Peer) -> int:
-        listeners.append(socket.create_server(("127.0.0.1", 0)))
+    def start(peer: Peer) -> int | str:
+        listeners.append(create_listener(kind, tmp_path))
         threading.Thread(target=serve, args=(listeners[-1], peer), daemon=True).start()
-        return int(listeners[-1].getsockname()[1])
+        return address_of(listeners[-1])
 
     yield start
     for listener in listeners:
@@ -72,9 +91,9 @@ def listen() -> Iterator[Callable[[Peer], int]]:
         listener.close()
 
 
-def first_record(path: Path, port: int, *options: str) -> Record:
+def first_record(path: Path, to: int | str, *options: str) -> Record:
     """Asks until there is a record, which is returned."""
-    command = [sys.executable, generator.__file__, path, "--port", str(port), "--clients", "1"]
+    command = [sys.executable, generator.__file__, path, "--to", str(to), "--clients", "1"]
     process = subprocess.Popen(
         [*command, "--timeout", "0.2", "--pause", "0.05", *options], stdin=subprocess.PIPE
     )
@@ -88,25 +107,29 @@ def first_record(path: Path, port: int, *options: str) -> Record:
 
 
 @pytest.mark.parametrize("outcome", PEERS)
-def test_an_outcome_is_told(outcome: str, tmp_path: Path, listen: Callable[[Peer], int]) -> None:
+def test_an_outcome_is_told(
+    outcome: str, kind: str, tmp_path: Path, listen: Callable[[Peer], int | str]
+) -> None:
     record = first_record(tmp_path / "records", listen(PEERS[outcome]))
+    if (kind, outcome) == ("unix", "reset"):
+        outcome = "dropped"  # there is no difference
     assert record.outcome == outcome
     assert record.pid == (77 if outcome == "answered" else 0)
     assert 0 < record.started_s <= record.sent_s <= record.ended_s
 
 
-def test_a_refusal_is_told(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    record = first_record(tmp_path / "records", port)
+def test_a_refusal_is_told(kind: str, tmp_path: Path) -> None:
+    with create_listener(kind, tmp_path) as free:
+        to = address_of(free)
+    record = first_record(tmp_path / "records", to)
     assert (record.outcome, record.sent_s) == ("refused", 0)
 
 
 @pytest.fixture
-def pair() -> Iterator[tuple[generator.Connection, socket.socket]]:
+def pair(kind: str, tmp_path: Path) -> Iterator[tuple[generator.Connection, socket.socket]]:
     """A kept connection of the generator, and its other end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        connection = generator.Connection(listener.getsockname()[1], 5.0)
+    with create_listener(kind, tmp_path) as listener:
+        connection = generator.Connection(address_of(listener), 5.0)
         other, _ = listener.accept()
         connection.used = True
         yield connection, other
@@ -125,6 +148,15 @@ def test_a_close_before_the_request_arrives_has_crossed_it(
     other.close()
     with pytest.raises(generator.CrossedError):
         connection.exchange(b"GET", record())
+
+
+def test_a_connection_of_which_nothing_is_to_be_read_is_open(
+    pair: tuple[generator.Connection, socket.socket],
+) -> None:
+    connection, other = pair
+    assert connection.is_open()
+    other.close()
+    assert not connection.is_open()
 
 
 @pytest.mark.parametrize("reads", [True, False])
@@ -160,6 +192,7 @@ def waits(listener: socket.socket) -> bool:
     return bool(select.select([listener], [], [], 0)[0])
 
 
+@pytest.mark.parametrize("kind", ["tcp"], indirect=True)
 def test_a_request_of_which_a_part_was_never_taken_is_unheard(
     pair: tuple[generator.Connection, socket.socket],
 ) -> None:
