@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from front import FLASK, Site
-from harness import PATIENCE, Client, Server, children, poll
+from harness import PATIENCE, Client, Server, alive, children, poll
 from load import Load
 from nginx import Nginx
 
@@ -358,7 +358,7 @@ def upgrade(server: Server, masters: list[int]) -> int:
 
     new = int(str(poll(ready, "the new master is ready")))
     os.kill(masters[-1], signal.SIGTERM)
-    poll(lambda: not children(masters[-1]), "the old master has no workers")
+    poll(lambda: not alive(masters[-1]), "the old master ends, with its workers")
     return new
 
 
@@ -382,7 +382,7 @@ def test_a_master_that_is_gone_is_a_502_until_it_is_back(make_site: MakeSite) ->
 
 
 def test_nginx_waits_for_a_request_that_takes_its_time(make_site: MakeSite) -> None:
-    site = make_site("proxy_read_timeout 1s;")
+    site = make_site("proxy_read_timeout 3s;")
     with site.nginx.connect() as client:
         client.send_request("GET", "/hold?n=1")
         assert client.response().status == 504

@@ -158,7 +158,8 @@ def test_an_application_that_can_not_be_loaded_ends_in_a_state_that_says_so(
     tmp_path: Path,
 ) -> None:
     """Exit code 3: supervisord tries some times, and then tells FATAL."""
-    section = posted(tmp_path).replace("app:app", "broken:app") + "startretries=1\n"
+    section = posted(tmp_path).replace("app:app", "broken:app")
+    section += "startretries=1\nstartsecs=20\n"  # in which it ends, however slow it is
     (tmp_path / "broken.py").write_text("raise RuntimeError('no such luck')\n")
     supervisord = Supervisord(tmp_path, section)
     try:

@@ -35,6 +35,7 @@ MATRIX = {
         "server/arbiter/child.h",
         "server/arbiter/runtime.h",
         "server/arbiter/slot.h",
+        "server/arbiter/stack.h",
     ],
     "pyext": [
         "server/base",
@@ -52,6 +53,22 @@ FOREIGN = {
     "Python.h": r"pyext/py\.h",
     "llhttp.h": r"server/http/parser\.c",
     "uv.h": r"workers/(async|io_uv|libuv)\w*\.[ch]",
+}
+
+#: What reads the wall clock, or waits by it -> the files that may. Times in logs and dates are all
+#: that it is for: it jumps.
+WALL_CLOCK = {
+    r"CLOCK_REALTIME|gettimeofday|\btime\(|pthread_cond_timedwait|sem_timedwait": [
+        "server/base/clock.c",
+    ],
+    r"\bcg_clock_wall_": [
+        "server/base/clock.c",
+        "server/base/clock.h",
+        "server/base/log.c",
+        "server/http/access_value.c",
+        "server/http/conn.c",
+        "workers/lost.c",
+    ],
 }
 
 MAX_FILE_LINES = 600
@@ -99,6 +116,15 @@ def text_breaches(lines: list[str]) -> Iterator[Breach]:
             yield n, "an unfinished place"
 
 
+def clock_breaches(path: str, lines: list[str]) -> Iterator[Breach]:
+    if path.startswith("tests/"):
+        return
+    for pattern, files in WALL_CLOCK.items():
+        for n, line in enumerate(lines, 1):
+            if path not in files and re.search(pattern, line):
+                yield n, "the wall clock may be read only for a date, and waited by never"
+
+
 def function_breaches(lines: list[str]) -> Iterator[Breach]:
     """By the layout that clang-format enforces: a definition begins in column 0, where but for it
     only labels stand, and a function ends with a lone brace there."""
@@ -116,6 +142,7 @@ def breaches(root: Path) -> Iterator[str]:
             path = file.relative_to(root).as_posix()
             lines = file.read_text(encoding="utf-8").splitlines()
             found = [*include_breaches(root, path, lines), *text_breaches(lines)]
+            found += clock_breaches(path, lines)
             if file.suffix == ".c":
                 found += function_breaches(lines)
             for n, what in sorted(found):
