@@ -91,11 +91,11 @@ def listen(kind: str, tmp_path: Path) -> Iterator[Callable[[Peer], int | str]]:
         listener.close()
 
 
-def first_record(path: Path, to: int | str, *options: str) -> Record:
+def first_record(path: Path, to: int | str, timeout_s: float = PATIENCE) -> Record:
     """Asks until there is a record, which is returned."""
     command = [sys.executable, generator.__file__, path, "--to", str(to), "--clients", "1"]
     process = subprocess.Popen(
-        [*command, "--timeout", "0.2", "--pause", "0.05", *options], stdin=subprocess.PIPE
+        [*command, "--timeout", str(timeout_s), "--pause", "0.05"], stdin=subprocess.PIPE
     )
     records = Records(path)
     try:
@@ -110,7 +110,8 @@ def first_record(path: Path, to: int | str, *options: str) -> Record:
 def test_an_outcome_is_told(
     outcome: str, kind: str, tmp_path: Path, listen: Callable[[Peer], int | str]
 ) -> None:
-    record = first_record(tmp_path / "records", listen(PEERS[outcome]))
+    timeout_s = 0.2 if outcome == "timeout" else PATIENCE
+    record = first_record(tmp_path / "records", listen(PEERS[outcome]), timeout_s)
     if (kind, outcome) == ("unix", "reset"):
         outcome = "dropped"  # there is no difference
     assert record.outcome == outcome
@@ -129,7 +130,7 @@ def test_a_refusal_is_told(kind: str, tmp_path: Path) -> None:
 def pair(kind: str, tmp_path: Path) -> Iterator[tuple[generator.Connection, socket.socket]]:
     """A kept connection of the generator, and its other end."""
     with create_listener(kind, tmp_path) as listener:
-        connection = generator.Connection(address_of(listener), 5.0)
+        connection = generator.Connection(address_of(listener), PATIENCE)
         other, _ = listener.accept()
         connection.used = True
         yield connection, other
