@@ -115,6 +115,14 @@ def listens_at(path: Path) -> bool:
         return sock.connect_ex(str(path)) == 0
 
 
+def _write_app(path: Path, source: str) -> None:
+    """A server that was started in this folder before may be about to load it."""
+    if not path.exists() or path.read_text() != source:
+        new = path.with_name("app.py~")
+        new.write_text(source)
+        new.replace(path)
+
+
 class Server:
     """One running `cgunicorn`. The bind is 127.0.0.1 with a port of the kernel's choice unless
     `bind` says otherwise; everything it prints lands in `self.log_path`."""
@@ -133,7 +141,7 @@ class Server:
     ) -> None:
         self.directory = directory
         if app is not None:
-            (directory / "app.py").write_text(app)
+            _write_app(directory / "app.py", app)
         self.log_path = directory / f"server-{len(list(directory.glob('server-*.log')))}.log"
         binds = [bind] if isinstance(bind, str) else list(bind)
         command = list(command or (sys.executable, "-m", "cgunicorn"))

@@ -506,7 +506,8 @@ class Background:
     """What `cgunicorn --daemon` has left running; ended by its pid, which the pidfile holds."""
 
     def __init__(self, directory: Path, *args: str, app: str = APP) -> None:
-        (directory / "app.py").write_text(app)
+        if not (directory / "app.py").exists():  # the first one may be about to load it
+            (directory / "app.py").write_text(app)
         self.directory = directory
         self.pidfile = directory / "x.pid"
         with (directory / "terminal").open("wb") as terminal:
