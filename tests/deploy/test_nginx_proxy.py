@@ -47,7 +47,7 @@ def make_site(
         server_block: str = "",
     ) -> Site:
         if keep_alive:
-            args = ("--keep-alive", "5", *args)
+            args = ("--keep-alive", "60", *args)
         server = serve(FLASK, "-k", worker_class, *args, bind=bind)
         target = f"unix:{tmp_path}/app.sock" if "unix" in bind else f"127.0.0.1:{server.port}"
         upstream = f"upstream app {{ server {target} fail_timeout=0; "
@@ -387,7 +387,7 @@ def test_nginx_waits_for_a_request_that_takes_its_time(make_site: MakeSite) -> N
         client.send_request("GET", "/hold?n=1")
         assert client.response().status == 504
     (site.server.directory / "go").touch()
-    assert site.ask("GET", "/pid").status == 200
+    poll(lambda: site.ask("GET", "/pid").status == 200, "an answer in time")
 
 
 def test_the_log_shows_what_nginx_asked(make_site: MakeSite) -> None:

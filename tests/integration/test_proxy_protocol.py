@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
-from harness import Client, Response, Server
+from harness import Client, Response, Server, poll
 
 Serve = Callable[..., Server]
 Shown = dict[str, str]
@@ -301,15 +301,21 @@ def test_header_that_is_not_expected_is_a_bad_request(
     assert "203.0.113.5" not in server.log
 
 
+def asks(connect: Callable[[], Client]) -> int:
+    """The status; 408 for a client that was slow itself, as the machine may make it."""
+    with connect() as client:
+        client.send(GET)
+        return client.response().status
+
+
 @pytest.mark.parametrize("sent", [b"PROXY TCP4 203.0.113.5 ", v2()[:20]])
 def test_slow_header_times_out(start: Callable, sent: bytes) -> None:
     server, connect = start(
         "--proxy-protocol", "v1" if sent[:1] == b"P" else "v2", "--client-header-timeout", "1"
     )
-    with connect() as client, connect() as other:
+    with connect() as client:
         client.send(sent)
-        other.send(GET)
-        assert other.response().status == 200
+        poll(lambda: asks(connect) == 200, "an answer for another client")
         assert client.response().status == 408
         assert client.at_end()
     server.wait_log("did not arrive within client_header_timeout")

@@ -423,7 +423,7 @@ def test_the_watcher_sleeps(serve: Serve, tmp_path: Path) -> None:
         print("line", file=log, flush=True)
         time.sleep(0.01)
     log.close()
-    assert switches(pid) - before <= 10
+    assert switches(pid) - before <= 5 * (time.monotonic() - begun)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -435,7 +435,7 @@ def test_the_watcher_does_not_delay_the_end(
     server.get()
     begun = time.monotonic()
     assert server.stop(number) == 0
-    assert time.monotonic() - begun < PATIENCE / 10
+    assert time.monotonic() - begun < PATIENCE / 4  # or it would be graceful_timeout
 
 
 # spew

@@ -103,7 +103,10 @@ def check_answers_come_soon(server: Server, soon: float = SOON) -> None:
     times = []
     for _ in range(PROBES):
         began = time.monotonic()
-        assert server.get("/small").body == b"small"
+        # Who stood still before it has sent its head is told 408 as attackers are, and asks again.
+        while (response := server.get("/small")).status == 408:
+            assert time.monotonic() - began < soon
+        assert response.body == b"small"
         times.append(time.monotonic() - began)
     assert statistics.quantiles(times, n=10)[-1] < soon, sorted(times)
 

@@ -179,13 +179,13 @@ def test_line_and_stack_are_one_write(
 
 def test_others_are_finished_and_told_to_close(serve: Serve) -> None:
     """Those in the application, those that wait for a thread, and the next ones of kept clients."""
-    server = serve(APP, "--threads", "2", "--timeout", "6", "--boot-timeout", "60")
+    server = serve(APP, "--threads", "2", "--timeout", "12", "--boot-timeout", "60")
     with contextlib.ExitStack() as stack:
         stuck, busy, waiting, kept = (stack.enter_context(server.connect()) for _ in range(4))
         for client in (waiting, kept):
             assert ask(client, "/a") == "/a"
         stuck.send_request("GET", "/sleep")
-        time.sleep(3)  # so that the next one has time left when this one has none
+        time.sleep(6)  # so that the next one has time left when this one has none
         busy.send_request("GET", "/pause")
         poll((server.directory / "entered").exists, "the request is in the application")
         waiting.send_request("GET", "/b")
@@ -214,8 +214,9 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "2")])
     return [b"/a"]
 """
-    args = ("--threads", "2", *SHORT_TIMEOUT, "--graceful-timeout", "1", "--access-logfile", "-")
-    server = serve(app, *args)
+    # Time enough for the late ones to ask before the stuck one has none left.
+    args = ("--threads", "2", "--timeout", "6", "--boot-timeout", "60", "--graceful-timeout", "1")
+    server = serve(app, *args, "--access-logfile", "-")
     with contextlib.ExitStack() as clients:
         kept = [clients.enter_context(server.connect()) for _ in range(3)]
         for client in kept:
@@ -251,13 +252,13 @@ import time
 def app(environ, start_response):
     write = start_response("200 OK", [])
     for _ in range(7):
-        time.sleep(0.5)
+        time.sleep(0.8)
         if environ["PATH_INFO"] == "/write":
             write(b"x")
         else:
             yield b"x" if environ["PATH_INFO"] == "/" else b""
 """
-    server = serve(app, "-k", worker_class, "--timeout", "3", "--boot-timeout", "60")
+    server = serve(app, "-k", worker_class, "--timeout", "5", "--boot-timeout", "60")
     assert server.get("/").body == b"x" * 7
     assert server.get("/empty").body == b""
     assert server.get("/write").body == b"x" * 7
@@ -272,14 +273,14 @@ def test_import_is_bounded(serve: Serve, worker_class: str) -> None:
 
 def test_process_that_stood_still_gives_up_no_request(serve: Serve) -> None:
     """Suspended as a laptop is: worker and arbiter, for longer than timeout."""
-    server = serve(APP, "--threads", "2", "--timeout", "3", "--boot-timeout", "60")
+    server = serve(APP, "--threads", "2", "--timeout", "5", "--boot-timeout", "60")
     (pid,) = server.wait_workers(1)
     with server.connect() as client:
         client.send_request("GET", "/pause")
         poll((server.directory / "entered").exists, "the request is in the application")
         for process in (server.pid, pid):
             os.kill(process, signal.SIGSTOP)
-        time.sleep(4)
+        time.sleep(6)
         for process in (server.pid, pid):
             os.kill(process, signal.SIGCONT)
         (server.directory / "go").touch()
