@@ -97,6 +97,9 @@ def test_an_upgrade(typist: Callable[[Block], Typist]) -> None:
     t.type_one("-TERM")
     t.wait_for_shown()
     poll(lambda: not alive(old), "the old master ends")
+    # It takes the name of the file when it has told that it is promoted.
+    renamed = t.server.directory / "server.pid.2"
+    poll(lambda: not renamed.exists(), "the pidfile has its name again")
     assert (t.pid(), t.ask()) == (new, new)
     assert next(t.lines, None) is None
 

@@ -47,7 +47,7 @@ def test_one_worker_is_recycled_without_a_gap(
     load.check()
     assert load.longest < 20.0  # of a busy machine; nobody waits until a worker is given up
     assert all(n >= 50 for n in list(load.bodies.values())[:-2])
-    assert server.log.count("Autorestarting worker after current request.") >= 5
+    server.wait_log("Autorestarting worker after current request.", count=5)
 
 
 def test_a_spent_worker_serves_while_its_successor_loads(serve: Serve, worker_class: str) -> None:

@@ -84,13 +84,19 @@ class SyslogServer:
         return str(poll(look, f"{pattern} in {self.lines}"))
 
     def close(self) -> None:
-        for sock in (self.listener, *self.peers):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-        for thread in self.threads:
+        self._end(self.listener)
+        self.threads[0].join()  # then nobody else comes
+        for peer in self.peers:
+            self._end(peer)
+        for thread in self.threads[1:]:
             thread.join()
         for sock in (self.listener, *self.peers):
             sock.close()
+
+    @staticmethod
+    def _end(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 def listen_again(port: int) -> SyslogServer:

@@ -29,6 +29,19 @@ while not os.path.exists("go"):
 )
 
 
+#: /busy lasts until there is a file "go", and so does a stop.
+BUSY_APP = """
+import os, pathlib, time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/busy":
+        pathlib.Path("entered").touch()
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"hello"]
+"""
+
+
 class Manager:
     """The receiving end of NOTIFY_SOCKET."""
 
@@ -184,15 +197,21 @@ def test_a_manager_that_is_slow_hears_all_of_it_later(
     serve: Callable[..., Server], manager: Manager
 ) -> None:
     manager.clog()
-    server = serve(APP, env={"NOTIFY_SOCKET": manager.address})
+    server = serve(BUSY_APP, env={"NOTIFY_SOCKET": manager.address})
     assert server.get().status == 200
     server.send_signal(signal.SIGHUP)
     server.wait_log("Reloaded: the new workers are ready")
     manager.expect("RELOADING=1")
     assert manager.expect("READY=1")["STATUS"].endswith(", last reload done")
-    manager.clog()
-    server.send_signal(signal.SIGTERM)
-    manager.expect("STOPPING=1")
+    with server.connect() as client:
+        client.send_request("GET", "/busy")
+        poll((server.directory / "entered").exists, "the request is in the application")
+        manager.clog()
+        server.send_signal(signal.SIGTERM)
+        server.wait_log("Handling signal: term")
+        manager.expect("STOPPING=1")
+        (server.directory / "go").touch()
+        assert client.response().status == 200
     assert server.wait() == 0
 
 

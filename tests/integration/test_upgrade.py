@@ -450,15 +450,22 @@ def test_waiting_for_an_address_costs_nothing_when_the_old_master_has_gone(
     old = serve(APP, command=command, bind=address, wait=False)
     in_use = rf"\[(\d+)\] \[ERROR\] Connection in use: \('127\.0\.0\.1', {holder.port}\)"
     pid = int(old.wait_log(in_use).group(1))
+    spent = [cpu_seconds(pid)]
+
+    def has_tried() -> bool:
+        with contextlib.suppress(FileNotFoundError):  # after the last try it ends
+            spent.append(cpu_seconds(pid))
+        return len(re.findall(in_use, old.log)) >= 4
+
     try:
-        sleeper = next(p for p in children(old.pid) if p != pid)
-        before = cpu_seconds(pid)
+        (sleeper,) = poll(lambda: [p for p in children(old.pid) if p != pid], "it sleeps")  # type: ignore[misc]
         os.kill(old.pid, signal.SIGKILL)
         os.kill(sleeper, signal.SIGKILL)
-        poll(lambda: len(re.findall(in_use, old.log)) >= 4, "three more tries")
-        assert cpu_seconds(pid) - before < 0.5
+        poll(has_tried, "three more tries")
+        assert spent[-1] - spent[0] < 0.5
     finally:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def title(pid: int) -> str:
@@ -584,6 +591,7 @@ def test_a_new_master_comes_up_though_the_old_one_ends_first(
             return client.response().body == b"%d" % pid
 
     assert answers(m.server.pid)
+    orphans = m.server.wait_workers(1)
     (tmp_path / f"in-{where}").touch()
     if where == "boot":
         (tmp_path / "app.py").write_text(WAITS + "_wait('waits')\n" + APP)
@@ -591,6 +599,7 @@ def test_a_new_master_comes_up_though_the_old_one_ends_first(
     poll((tmp_path / "waits").exists, "the new master waits")
     os.kill(m.server.pid, end)
     m.server.wait()
+    poll(lambda: not any(alive(p) for p in orphans), "its worker leaves")
     (tmp_path / "go").touch()
     m.wait_log_of(new, r"Master has been promoted\." if where != "pre_exec" else "Listening at")
     assert answers(new)

@@ -86,8 +86,8 @@ def app(environ, start_response):
     if leave == "reset":
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
-    poll((server.directory / "seen").exists, "application noticed")
-    assert (server.directory / "seen").read_text() == "False True"
+    seen = server.directory / "seen"
+    assert poll(lambda: seen.exists() and seen.read_text(), "application noticed") == "False True"
 
 
 LEAVING = """
