@@ -11,13 +11,14 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import PATIENCE, Server, server_environment
+from harness import PATIENCE, Server, catches, poll, server_environment
 
 DIFFERENCES = Path(__file__).resolve().parents[2] / "docs/differences.md"
 #: Stands for any text in a cell of the table.
@@ -95,6 +96,14 @@ class Subject:
         if wait:
             server.wait_listening()
         return server
+
+    def wait_hearing(self, server: Server, n: int = 1) -> None:
+        """Waits until n workers have their own signal handlers, of which ABRT's is the last. Before
+        that Gunicorn's are deaf to a stop, which then lasts for graceful_timeout."""
+        poll(
+            lambda: sum(catches(pid, signal.SIGABRT) for pid in server.workers()) == n,
+            f"{n} workers that hear",
+        )
 
     def run_program(self) -> Server:
         """Runs program.py, which is to be a server, as serve() does."""

@@ -242,7 +242,7 @@ def preload(subject: Subject) -> Findings:
 
 def times_out(subject: Subject) -> Findings:
     life = Life(
-        subject, "-t", "2", app="import time\n" + APP.replace("    s", "    time.sleep(20); s")
+        subject, "-t", "6", app="import time\n" + APP.replace("    s", "    time.sleep(60); s")
     )
     life.booted()
     with life.server.connect() as client:
@@ -293,7 +293,7 @@ def upgrade(subject: Subject) -> Findings:
 
 def unix_socket(subject: Subject) -> Findings:
     server = subject.serve(bind=["unix:a.sock", "unix:b.sock"], wait=False)
-    server.wait_log("Booting worker")
+    subject.wait_hearing(server)
     modes = [oct((subject.folder / f"{n}.sock").stat().st_mode) for n in "ab"]
     code = server.stop()
     return {

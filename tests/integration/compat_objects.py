@@ -222,6 +222,7 @@ def changes(subject: Subject) -> Findings:
     too_long = server.get("/" + "x" * 100).status
     poll(lambda: "post_request" in seen(subject), "the hook is called")
     listening = server.wait_log("Listening at: (.*) \\(").group(1)
+    subject.wait_hearing(server, 2)
     server.stop()
     shown = [listening.replace(str(server.port), "PORT"), f"too long: {too_long // 100}xx"]
     return {**seen(subject, str(server.port)), "shown": subject.plain("\n".join(shown))}

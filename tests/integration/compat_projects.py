@@ -112,8 +112,8 @@ def program(kind: str) -> Scenario:
         source = source.replace("(OPTIONS,", f"({options!r},").replace("SERVER", subject.name)
         (subject.folder / "program.py").write_text(source)
         server = subject.run_program()
-        server.wait_log("Booting worker")
         answer = server.get()
+        subject.wait_hearing(server, 1 if kind == "arguments" else 2)
         code = server.stop()
         of_many = ("Booting", "exiting", "Control socket")
         told = [t for t in server.log.splitlines() if not any(word in t for word in of_many)]
@@ -366,6 +366,7 @@ def metrics(subject: Subject) -> Findings:
     server.wait_log("Worker spawned", count=3)
     folder = subject.folder / "numbers"
     poll(lambda: len(list(folder.iterdir())) == 1, "one file is left")
+    subject.wait_hearing(server)
     code = server.stop()
     told = re.findall(r"\] (worker \d+ did \d+|marked .*|cleaning .*|counted .*)", server.log)
     return {"told": sorted(told), "left": [f"{len(list(folder.iterdir()))}", f"exit {code}"]}

@@ -109,6 +109,15 @@ def alive(pid: int) -> bool:
         return False
 
 
+def catches(pid: int, signum: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        if found := re.search(r"^SigCgt:\s+([0-9a-f]+)$", status, re.MULTILINE):
+            return bool(int(found.group(1), 16) >> (signum - 1) & 1)
+    return False
+
+
 def listens_at(path: Path) -> bool:
     """Whether somebody listens at a socket file, which is there a moment before."""
     with socket.socket(socket.AF_UNIX) as sock:
