@@ -161,9 +161,10 @@ streams = events = 0
 
 def listen():
     global streams
-    streams += 1
+    with told:
+        streams += 1
+        seen = events  # before the client can know that it listens
     yield b": hello\\n\\n"
-    seen = events
     while True:
         with told:
             told.wait_for(lambda: events != seen)
@@ -225,8 +226,8 @@ def test_piece_leaves_while_the_next_is_made(serve: Serve, tmp_path: Path, threa
             assert next_event(client) == b"piece"
             took.append(time.monotonic() - begun)
             (tmp_path / str(n)).touch()
-    # A busy machine delays many of them, the kernel would delay each one.
-    assert statistics.quantiles(took, n=4)[0] < HELD_S, sorted(took)
+    # A busy machine delays many of them, the kernel would delay each one but for the first few.
+    assert statistics.quantiles(took[PIECES_N // 4 :], n=10)[0] < HELD_S, took
 
 
 def test_event_streams_hold_up_nobody(serve: Serve) -> None:
@@ -272,14 +273,19 @@ def test_thread_locals_last(serve: Serve) -> None:
         assert [ask(client, "/local") for _ in range(3)] == ["1", "2", "3"]
 
 
+def was_closed(client: Client) -> bool:
+    """Whether no byte of an answer comes."""
+    try:
+        return not client.reader.peek(1)
+    except ConnectionError:
+        return True
+
+
 def ask_until_closed(client: Client) -> None:
     """Each request is answered until the server has the client close, or closes an idle one."""
     while True:
         client.send_request("GET", "/a")
-        try:
-            if not client.reader.peek(1):
-                return
-        except ConnectionResetError:
+        if was_closed(client):
             return
         response = client.response()
         assert response.body == b"/a"
@@ -298,12 +304,22 @@ def test_timeout_kills_and_names_the_stuck_request(serve: Serve) -> None:
     poll(lambda: server.get("/a").body == b"/a", "the next worker serves")
 
 
+#: For so long a worker that leaves waits for who has an idle connection.
+SILENT_S = 0.5
+
+
 def load(server: Server, failures: list[str], stop: threading.Event) -> None:
-    """Requests on kept connections, until stop; a new connection when one was closed."""
+    """Requests on kept connections, until stop; a new connection when one was closed, which an idle
+    one may be if the machine was too busy to ask in time."""
     while not stop.is_set():
+        asked = time.monotonic()
         with server.connect() as client:
             while not stop.is_set():
+                before = asked
                 client.send_request("GET", "/a")
+                asked = time.monotonic()
+                if asked - before > SILENT_S and was_closed(client):
+                    break
                 response = client.response()
                 if response.body != b"/a":
                     failures.append(repr(response))

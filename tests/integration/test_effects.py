@@ -222,12 +222,13 @@ def test_a_full_worker_accepts_nobody(serve: Serve, worker_class: str) -> None:
     """Unless one of its clients is idle, which has to leave then."""
     args = ["--worker-connections", "2", "--keep-alive", "600", "--client-body-timeout", "600"]
     server = serve(ECHO, "-k", worker_class, *args)
-    clients = [server.connect() for _ in range(4)]
+    clients = [server.connect() for _ in range(2)]
     try:
-        for client in clients[:2]:
+        for client in clients:
             client.send(b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n")
             client.send(b"Content-Length: 2\r\n\r\n")
             assert client.head().status == 100
+        clients += [server.connect() for _ in range(2)]
         for client in clients[2:]:
             client.send_request("GET", "/b")
         poll(lambda: waiting_at(server.port) == 2, "the others wait")

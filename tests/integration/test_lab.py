@@ -36,7 +36,7 @@ import time
 
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
-        time.sleep(0.5)
+        time.sleep(3)
     known = environ["PATH_INFO"] in ("/", "/slow") and not any("LAB" in key for key in environ)
     start_response("200 OK" if known else "404 Not Found", [])
     return [b"hello"]
@@ -68,23 +68,23 @@ def measured(folder: Path, *args: str, spec: str = "app:app") -> dict[str, dict[
 
 
 def test_a_quick_request_waits_behind_a_slow_one_where_there_is_one_place(folder: Path) -> None:
-    cells = measured(folder, "--grid", "sync:1,2 async:1x1,1x2", "--sleep", "1.5")
+    cells = measured(folder, "--grid", "sync:1,2 async:1x1,1x2", "--sleep", "3")
     median = {name: sorted(c["behind_one"]["quick_s"])[2] for name, c in cells.items()}
-    assert median["sync 1x1"] > 1.2
-    assert median["async 1x1"] > 1.2
-    assert median["sync 2x1"] < 1.0
-    assert median["async 1x2"] < 1.0
+    assert median["sync 1x1"] > 1.5
+    assert median["async 1x1"] > 1.5
+    assert median["sync 2x1"] < 1.5
+    assert median["async 1x2"] < 1.5
     for cell in cells.values():
         assert cell["behind_one"]["slow_n"] == 1
         assert cell["behind_all"]["slow_n"] == cell["workers"] * cell["threads"]
         assert sorted(cell["behind_all"]["quick_s"])[2] > 0.3
-        assert 1.5 <= cell["behind_all"]["slow_s"] < 15
+        assert 3 <= cell["behind_all"]["slow_s"] < 30
 
 
 def test_a_path_of_the_application_is_the_slow_one_if_it_is_named(folder: Path) -> None:
     (cell,) = measured(folder, "--grid", "sync:1", "--sleep", "10", "--slow", "/slow").values()
-    assert 0.5 <= cell["behind_one"]["slow_s"] < 9
-    assert min(cell["behind_one"]["quick_s"]) > 0.4
+    assert 3 <= cell["behind_one"]["slow_s"] < 9
+    assert min(cell["behind_one"]["quick_s"]) > 0.5
 
 
 # What is shown
