@@ -168,9 +168,12 @@ CG_TEST(request_that_nobody_came_to_is_declined) {
     CG_CHECK_INT(rig_count_in(rig.access_path, "GET /late 503\n"), 1);
 }
 
+/* `timeout` of those who get stuck: what a case does meanwhile is done by then. */
+enum { STUCK_S = 3 };
+
 /* One thread is stuck for longer than `timeout`. */
 static int get_stuck(int threads) {
-    rig.settings.timeout = 1;
+    rig.settings.timeout = STUCK_S;
     start(threads);
     return enter_gate();
 }
@@ -188,7 +191,7 @@ CG_TEST(request_past_timeout_is_answered_logged_and_ends_the_worker) {
 }
 
 CG_TEST(other_requests_are_finished_when_one_is_past_timeout) {
-    rig.settings.timeout = 1;
+    rig.settings.timeout = STUCK_S;
     start(1);
     int kept = rig_connect_tcp();
     rig_ask(kept, "/");
@@ -300,7 +303,7 @@ CG_TEST(threads_of_streams_do_not_serve_more_requests_than_threads) {
     CG_CHECK(!rig_readable(kept, 600));
     open_gate(1); /* one of the three; a stream goes on with its next wait */
     for (int i = 0; !rig_readable(kept, 20); i++) {
-        CG_CHECK(i < 100);
+        CG_CHECK(i < RIG_PATIENCE_MS / 20);
         open_gate(1);
     }
     rig_hear_hello(kept);
@@ -337,7 +340,7 @@ CG_TEST(stream_on_the_only_thread_lets_requests_in_between_two_chunks) {
 }
 
 CG_TEST(stream_past_timeout_is_given_up) {
-    rig.settings.timeout = 1;
+    rig.settings.timeout = STUCK_S;
     start(2);
     int stream = open_stream(), busy = enter_gate();
     rig_hear(stream, NULL, 0);
@@ -399,6 +402,12 @@ static void limit_descriptors(rlim_t more_n) {
     CG_CHECK_INT(prlimit(rig.server, RLIMIT_NOFILE, &limit, NULL), 0);
 }
 
+/* Not of each try; of a new shortage, if the machine was so busy that the last try is long ago. */
+static void check_shortage_is_told_once(void) {
+    int n = rig_count_in(rig.log_path, "Cannot accept clients");
+    CG_CHECK(n >= 1 && n <= 5);
+}
+
 CG_TEST(client_that_goes_makes_room_for_the_next_when_descriptors_are_short) {
     enum { CLIENTS_N = 40 };
     int fds[CLIENTS_N];
@@ -414,5 +423,5 @@ CG_TEST(client_that_goes_makes_room_for_the_next_when_descriptors_are_short) {
         rig_hear(fds[i], "\r\n\r\nhello", 1);
     CG_CHECK(cg_clock_ms() - before_ms < 15000); /* and not a pause for each */
     rig_stop();
-    CG_CHECK_INT(rig_count_in(rig.log_path, "Cannot accept clients"), 1);
+    check_shortage_is_told_once();
 }

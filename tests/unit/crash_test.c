@@ -38,7 +38,7 @@ CG_TEST(a_crash_names_the_signal_and_the_request) {
     CG_CHECK_INT(server_expect(&s, 'R').age, 2);
     server_expect_log(&s,
                       "was sent SIGSEGV! Last sign: request \"GET /x HTTP/1.1\" from 127.0.0.1 is "
-                      "running for 0 s");
+                      "running for ");
     server_expect_log(&s, "lost \"GET /x HTTP/1.1\" of 127.0.0.1: 500");
     server_quit(&s);
 }

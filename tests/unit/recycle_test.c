@@ -81,7 +81,7 @@ CG_TEST(the_last_spent_worker_goes_on_while_no_successor_comes_up) {
     struct server s;
     server_init(&s);
     s.settings.worker_class = "spent";
-    s.settings.boot_timeout = 1;
+    s.settings.boot_timeout = 3;
     s.script.last_bad_age = 2;
     s.script.unbootable_age = 3;
     server_start(&s);

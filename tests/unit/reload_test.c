@@ -195,7 +195,7 @@ CG_TEST(ttin_in_a_rolling_reload_is_for_the_new_workers) {
     struct cg_settings next;
     start_rolling(&s, &next);
     s.settings.worker_class = "stubborn"; /* the first batch of old workers holds the roll up */
-    s.settings.graceful_timeout = 1;
+    s.settings.graceful_timeout = 5;
     next.worker_class = "serve";
     server_start(&s);
     for (int i = 0; i < 3; i++)

@@ -57,7 +57,7 @@ CG_TEST(many_parked_clients_are_all_served_in_the_end) {
 }
 
 CG_TEST(keep_alive_is_kept_when_set) {
-    rig.settings.keepalive = 5;
+    rig.settings.keepalive = 30;
     rig_start();
     int fd = rig_connect_tcp();
     for (int i = 0; i < 3; i++) {
@@ -80,7 +80,7 @@ CG_TEST(idle_keep_alive_ends_after_its_time) {
 }
 
 CG_TEST(pipelined_requests_are_all_answered_and_leave_others_a_turn) {
-    rig.settings.keepalive = 5;
+    rig.settings.keepalive = 30;
     rig_start();
     int fd = rig_connect_tcp();
     for (int i = 0; i < 100; i++)
@@ -173,14 +173,17 @@ CG_TEST(late_head_is_answered_408) {
     rig_stop();
 }
 
-CG_TEST(lingering_client_holds_nobody) {
+CG_TEST(lingering_clients_hold_nobody) {
+    enum { CLIENTS_N = 12 };
     rig_start();
-    int fd = rig_connect_tcp();
-    rig_say(fd, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\nunread");
-    CG_CHECK(strncmp(rig_hear(fd, NULL, 0), "HTTP/1.1 400 ", 13) == 0); /* and keeps its end open */
     uint64_t before_ms = cg_clock_ms();
-    rig_expect_service();
-    CG_CHECK(cg_clock_ms() - before_ms < CG_LINGER_MS);
+    for (int i = 0; i < CLIENTS_N; i++) { /* each keeps its end open */
+        int fd = rig_connect_tcp();
+        rig_say(fd, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\nunread");
+        CG_CHECK(strncmp(rig_hear(fd, NULL, 0), "HTTP/1.1 400 ", 13) == 0);
+        rig_expect_service();
+    }
+    CG_CHECK(cg_clock_ms() - before_ms < CLIENTS_N * CG_LINGER_MS / 2);
     rig_stop();
 }
 
@@ -210,28 +213,28 @@ static void thaw_after(int ms) {
 }
 
 CG_TEST(request_that_came_in_time_is_served_when_keepalive_is_over) {
-    rig.settings.keepalive = 2;
+    rig.settings.keepalive = 4;
     rig_start();
     int fd = rig_connect_tcp();
     rig_ask(fd, "/");
     rig_hear_hello(fd);
     freeze();
     rig_ask(fd, "/");
-    thaw_after(2100);
+    thaw_after(4100);
     rig_hear_hello(fd);
     rig_hear_end(fd);
     rig_stop();
 }
 
 CG_TEST(head_that_came_in_time_is_served_when_client_header_timeout_is_over) {
-    rig.settings.client_header_timeout = 2;
+    rig.settings.client_header_timeout = 4;
     rig_start();
     int fd = rig_connect_tcp();
     rig_say(fd, "GET / HTTP/1.1\r\n");
     rig_expect_service();
     freeze();
     rig_say(fd, "Host: a\r\n\r\n");
-    thaw_after(2100);
+    thaw_after(4100);
     rig_hear_hello(fd);
     rig_stop();
 }
@@ -313,9 +316,12 @@ CG_TEST(client_waits_while_there_is_no_descriptor_for_it) {
     int next = rig_connect_tcp();
     rig_ask(next, "/");
     rig_await_log("Cannot accept clients, trying on: ");
+    poll(NULL, 0, 300); /* in which it tries again and again */
     rig_say(busy, "Host: a\r\n\r\n");
     rig_hear_hello(busy);
     rig_hear_hello(next);
     rig_stop();
-    CG_CHECK_INT(rig_count_in(rig.log_path, "Cannot accept clients"), 1);
+    /* Of a new shortage, if the machine was so busy that the last try is long ago. */
+    int told_n = rig_count_in(rig.log_path, "Cannot accept clients");
+    CG_CHECK(told_n >= 1 && told_n <= 5);
 }
