@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -253,9 +254,9 @@ def test_start_folder_of_another_user_is_no_obstacle(tmp_path: Path) -> None:
     """As `sudo -u www-data cgunicorn --chdir /srv/site` in root's own folder."""
     with contextlib.ExitStack() as stack:
         # The folders of pytest are root's alone.
-        site = Path("/tmp") / f"cgunicorn-test-{os.getpid()}"
-        site.mkdir(mode=0o755)
+        site = Path(tempfile.mkdtemp(prefix="cgunicorn-test-", dir="/tmp"))
         stack.callback(shutil.rmtree, site)
+        site.chmod(0o755)
         (site / "app.py").write_text(APP)
         (tmp_path / "private").mkdir(mode=0o700)
         other = "setpriv --reuid=65534 --regid=65534 --clear-groups $cgunicorn"

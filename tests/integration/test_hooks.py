@@ -188,10 +188,15 @@ def test_worker_abort_of_a_worker_that_has_exceeded_its_timeout(
         server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
         story.wait("child_exit")
     names = story.names()
-    assert names.count("worker_abort") == 1
+    assert aborts(story) == 1
     assert "worker_int" not in names
     assert names.index("worker_abort") < names.index("worker_exit") < names.index("child_exit")
     assert "File" in server.log and "in app" in server.log, "the stack was dumped as well"
+
+
+def aborts(story: Story) -> int:
+    """Of the first worker: on a busy machine the timeout may end the next one too."""
+    return list(story).count(("worker_abort", "W", 1))
 
 
 @pytest.mark.parametrize("enabled", ["by the environment", "while it is loaded", "again"])
@@ -210,7 +215,7 @@ def test_worker_abort_beside_faulthandler(
         client.send_request("GET")
         server.wait_log(r"WORKER TIMEOUT \(pid:\d+\)")
         story.wait("child_exit")
-    assert story.names().count("worker_abort") == 1
+    assert aborts(story) == 1
     assert "in app" in server.log, "the stack was dumped as well"
     story.wait("post_worker_init", 2)
 
