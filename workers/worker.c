@@ -120,11 +120,7 @@ static void take_note(enum note note) {
     }
 }
 
-void cg_worker_note(int number) {
-    if (cg_is_copy()) {
-        cg_copy_take_signal(number);
-        return;
-    }
+static void note_signal(int number) {
     if (wake_write_fd < 0)
         return;
     if (number == SIGTERM && is_orphan())
@@ -132,11 +128,17 @@ void cg_worker_note(int number) {
     take_note(note_of(number));
 }
 
+void cg_worker_note(int number) {
+    if (!cg_copy_takes_signal(number))
+        note_signal(number);
+}
+
 static void on_signal(int number) {
+    if (cg_copy_takes_signal(number))
+        return;
     int saved = errno;
-    bool copy = cg_is_copy();
-    cg_worker_note(number);
-    if (!copy && note_of(number) == NOTE_QUICK && atomic_load(&apps_n) > 0)
+    note_signal(number);
+    if (note_of(number) == NOTE_QUICK && atomic_load(&apps_n) > 0)
         runtime->interrupt(rt);
     errno = saved;
 }

@@ -36,11 +36,9 @@ static struct sigaction old_actions[NUMBERS_N], old_pipe;
 static sigset_t old_mask;
 
 static void note(int number) {
-    int saved = errno;
-    if (cg_is_copy()) {
-        cg_copy_take_signal(number);
+    if (cg_copy_takes_signal(number))
         return;
-    }
+    int saved = errno;
     atomic_fetch_add(&counts[number], 1);
     ssize_t ignored = write(atomic_load(&wake_fd), "", 1); /* a full pipe wakes as well */
     (void)ignored;

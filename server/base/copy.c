@@ -11,11 +11,13 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 enum { WORD_BITS = 64, WORDS_N = 16 * 1024 };
 
 static _Atomic bool is_copy;
+static _Atomic pid_t own_pid; /* of the process that is no copy; 0: nobody watches */
 static _Thread_local bool forks_itself;
 static _Atomic uint64_t denied[WORDS_N];
 static _Atomic size_t words_end; /* behind the last word that has ever had a bit */
@@ -23,8 +25,10 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 /* In the child's only thread, where all that fork() has copied may be halfway through something. */
 static void on_fork(void) {
-    if (forks_itself)
+    if (forks_itself) {
+        atomic_store(&own_pid, getpid());
         return;
+    }
     atomic_store(&is_copy, true);
     size_t end = atomic_load(&words_end);
     int saved = errno;
@@ -43,6 +47,7 @@ static void watch_forks(void) {
 
 void cg_copy_watch(void) {
     atomic_store(&is_copy, false);
+    atomic_store(&own_pid, getpid());
     pthread_once(&once, watch_forks);
 }
 
@@ -50,11 +55,21 @@ bool cg_is_copy(void) {
     return atomic_load_explicit(&is_copy, memory_order_relaxed);
 }
 
-void cg_copy_take_signal(int number) {
+/* A signal may come to a new process before on_fork() has run there, most likely one that was sent
+ * right after the fork. */
+static bool is_copy_in_handler(void) {
+    pid_t own = atomic_load(&own_pid);
+    return cg_is_copy() || (own != 0 && getpid() != own);
+}
+
+bool cg_copy_takes_signal(int number) {
+    if (!is_copy_in_handler())
+        return false;
     int saved = errno;
     signal(number, SIG_DFL);
-    raise(number); /* it is blocked until the handler returns */
+    raise(number); /* within a handler of it, it is blocked until that returns */
     errno = saved;
+    return true;
 }
 
 void cg_copy_fork_begin(void) {

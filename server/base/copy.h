@@ -5,8 +5,8 @@
  * server does with them. This module tells it, and takes away what others wait for: as long as a
  * copy had a client's connection, the client would not see its end.
  *
- * File-level state, because a fork handler gets no argument: whether this process is a copy, and
- * which descriptors are denied to copies.
+ * File-level state, because a fork handler gets no argument: whether this process is a copy, the
+ * pid of one that is not, and which descriptors are denied to copies.
  */
 #ifndef CG_BASE_COPY_H
 #define CG_BASE_COPY_H
@@ -16,14 +16,15 @@
 /* From now on forks are noticed, and this process is no copy. Before other threads fork. */
 void cg_copy_watch(void);
 
-/* Costs a load. For any thread, and for signal handlers. */
+/* Costs a load. For any thread; signal handlers ask the next one. */
 bool cg_is_copy(void);
 
-/* For the server's signal handlers in a copy: the signal is the copy's own, and takes its default
- * action. */
-void cg_copy_take_signal(int number);
+/* For the server's signal handlers. In a copy the signal is the copy's own and takes its default
+ * action: true, if that lets it return. */
+bool cg_copy_takes_signal(int number);
 
-/* Around a fork of the server's own, in the thread that forks: its child is no copy. */
+/* Around a fork of the server's own, in the thread that forks and with all signals blocked: its
+ * child is no copy. */
 void cg_copy_fork_begin(void);
 void cg_copy_fork_end(void);
 

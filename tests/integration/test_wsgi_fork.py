@@ -168,6 +168,39 @@ def test_a_copy_ends_where_it_comes_back_and_its_parent_answers(
     assert f"Worker exiting (pid: {copy})" not in server.log
 
 
+@pytest.mark.parametrize("where", ["worker", "hook"])
+def test_a_signal_right_after_the_fork_is_not_lost(
+    serve: Serve, tmp_path: Path, worker_class: str, where: str
+) -> None:
+    """It comes before the copy has done anything at all."""
+    ends = """
+import os, signal
+
+def ends():
+    found = set()
+    for _ in range(50):
+        pid = os.fork()
+        if pid == 0:
+            signal.pause()
+            os._exit(0)
+        os.kill(pid, signal.SIGTERM)
+        found.add(os.waitpid(pid, 0)[1])
+    return str(found).encode()
+"""
+    app = f"""{ends}
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [ends()]
+"""
+    hooks = f"{ends}\ndef when_ready(server):\n    open('ends', 'wb').write(ends())\n"
+    (tmp_path / "hooks.py").write_text(hooks if where == "hook" else "")
+    server = serve(app, "-k", worker_class, "-c", "hooks.py")
+    if where == "hook":
+        poll(lambda: (tmp_path / "ends").read_bytes(), "the ends")
+    found = (tmp_path / "ends").read_bytes() if where == "hook" else server.get().body
+    assert found == b"{15}"
+
+
 @pytest.mark.parametrize("name", ["iterates", "closes"])
 def test_a_copy_made_while_the_response_is_made_ends_there(
     serve: Serve, tmp_path: Path, worker_class: str, name: str

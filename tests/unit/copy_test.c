@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,13 +104,50 @@ CG_TEST(numbers_that_are_no_descriptors_are_nobodys) {
     cg_copy_allow(INT_MAX);
 }
 
+static volatile sig_atomic_t taken_n;
+
+static void on_signal(int number) {
+    if (!cg_copy_takes_signal(number))
+        taken_n++;
+}
+
 CG_TEST(a_signal_takes_its_default_action) {
     cg_copy_watch();
+    signal(SIGTERM, on_signal);
     pid_t pid = fork();
     if (pid == 0) {
-        signal(SIGTERM, cg_copy_take_signal);
         raise(SIGTERM);
         _exit(0);
     }
     CG_CHECK_INT(end_of(pid), -SIGTERM);
+    raise(SIGTERM);
+    CG_CHECK_INT(taken_n, 1);
+}
+
+static void raise_term(void) {
+    raise(SIGTERM);
+}
+
+CG_TEST(so_does_one_that_comes_before_the_copy_knows_what_it_is) {
+    CG_CHECK_INT(pthread_atfork(NULL, NULL, raise_term), 0); /* runs before the module's own */
+    cg_copy_watch();
+    signal(SIGTERM, on_signal);
+    CG_CHECK_INT(fork_and_look(), -SIGTERM);
+}
+
+CG_TEST(a_signal_to_a_fork_of_the_servers_own_is_the_servers) {
+    sigset_t all, before;
+    cg_copy_watch();
+    signal(SIGTERM, on_signal);
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    cg_copy_fork_begin();
+    pid_t pid = fork();
+    cg_copy_fork_end();
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pid == 0) {
+        raise(SIGTERM);
+        _exit((int)taken_n);
+    }
+    CG_CHECK_INT(end_of(pid), 1);
 }
