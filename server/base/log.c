@@ -262,14 +262,17 @@ static bool take_lines(void) {
     return leaving_len > 0;
 }
 
-/* Whole lines, and of a pipe no more than it keeps whole, unless one alone is longer. */
-static size_t piece_len(void) {
+/* Whole lines, and into a pipe no more than it keeps whole, which it takes at once when it is
+ * ready. A line that alone is longer is a piece of its own if the reader may be waited for. */
+static size_t piece_len(bool may_wait) {
     const char *at = leaving_bytes + leaving_at;
     if (!access_log.has_reader || leaving_len <= PIPE_BUF)
         return leaving_len;
     for (size_t len = PIPE_BUF; len > 0; len--)
         if (at[len - 1] == '\n')
             return len;
+    if (!may_wait)
+        return PIPE_BUF;
     const char *end = memchr(at, '\n', leaving_len);
     return end ? (size_t)(end - at) + 1 : leaving_len;
 }
@@ -279,7 +282,7 @@ static size_t piece_len(void) {
 static bool write_lines(bool may_wait, bool *away) {
     for (int i = 0; i < 2 && take_lines(); i++) {
         while (leaving_len > 0) {
-            size_t len = piece_len();
+            size_t len = piece_len(may_wait);
             if (may_wait)
                 prepare_to_wait(&access_log, len, away);
             else if (!is_ready(&access_log))

@@ -414,6 +414,26 @@ CG_TEST(what_a_full_pipe_did_not_take_is_left_for_the_next_flush) {
     CG_CHECK_SLICE(cg_slice_of(sink, n > 0 ? (size_t)n : 0), "first\nsecond\n");
 }
 
+/* It is longer than what a pipe is sure to take when it says that it is ready. */
+CG_TEST(a_long_line_is_not_waited_for_either) {
+    enum { LINE_LEN = 6000 };
+    struct full_pipe p = open_full_pipe();
+    char line[LINE_LEN], sink[65536];
+    memset(line, 'x', sizeof(line));
+    cg_log_set_host(&(struct cg_log_host){give_host, take_host});
+    CG_CHECK_INT(read(p.read_fd, sink, 4096), 4096);
+    p.filled_n -= 4096;
+    cg_log_access(cg_slice_of(line, sizeof(line)));
+    CG_CHECK(!cg_log_try_flush());
+    CG_CHECK_INT(atomic_load(&given_n), 0);
+    for (size_t n = 0, left; (left = p.filled_n - n) > 0;)
+        n += (size_t)read(p.read_fd, sink, left < sizeof(sink) ? left : sizeof(sink));
+    CG_CHECK(cg_log_try_flush());
+    ssize_t n = read(p.read_fd, sink, sizeof(sink));
+    CG_CHECK_INT(n, LINE_LEN + 1);
+    CG_CHECK(memcmp(sink, line, sizeof(line)) == 0 && sink[LINE_LEN] == '\n');
+}
+
 CG_TEST(host_is_given_away_while_a_reader_is_waited_for) {
     struct full_pipe p = open_full_pipe();
     pthread_t thread = start_waiting();
