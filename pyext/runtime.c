@@ -62,7 +62,7 @@ static void wait_end(void *rt) {
 }
 
 static bool give_host(void) {
-    if (!PyGILState_Check())
+    if (!cg_py_has_gil())
         return false;
     wait_begin(NULL);
     return true;

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -354,8 +355,8 @@ def stalled(tmp_path: Path) -> Iterator[Stalled]:
     os.close(pipe.fd)
 
 
-def stall(serve: Serve, stalled: Stalled, *args: str) -> Server:
-    server = serve(STALLED_APP, *args, wait=False, bind="unix:app.sock")
+def stall(serve: Serve, stalled: Stalled, *args: str, app: str = STALLED_APP) -> Server:
+    server = serve(app, *args, wait=False, bind="unix:app.sock")
     server.connect = lambda: server.connect_unix("app.sock")  # type: ignore[method-assign]
     poll(lambda: listens_at(server.directory / "app.sock"), "listening")
     assert server.get("/").body == b"ok"
@@ -402,3 +403,39 @@ def test_requests_go_on_while_the_access_log_takes_no_more(
     poll(lambda: stalled.read().count("GET /") == 101, "all lines are written, once")
     lines = re.findall(r"GET /(\d+) ", stalled.read())
     assert sorted(map(int, lines)) == list(range(100))
+
+
+def test_interpreters_of_the_application_do_not_disturb_who_waits_for_the_log(
+    serve: Serve, stalled: Stalled
+) -> None:
+    """Once there are several, Python's own question whether a thread has the lock is answered yes,
+    by any thread."""
+    pytest.importorskip("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+    app = f"""{STALLED_APP}
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+
+interpreters.create()
+"""
+    server = stall(serve, stalled, "--threads", "2", "--access-logfile", "pipe", app=app)
+    (worker,) = server.workers()
+    refused_n = 1
+    while is_refused(server):
+        refused_n += 1
+    poll(lambda: stalled.read().count(" 400 ") == refused_n, "all lines are written")
+    assert server.get("/").body == b"ok"
+    assert server.workers() == [worker]
+
+
+def is_refused(server: Server) -> bool:
+    """False when there is no answer, which takes a second."""
+    with server.connect() as client:
+        client.sock.settimeout(1)
+        client.send(b"GET /%s HTTP/1.1\r\n\r\n" % (b"x" * 4000))
+        client.shut()
+        try:
+            return client.rest().startswith(b"HTTP/1.1 400")
+        except TimeoutError:
+            return False
