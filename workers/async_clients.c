@@ -9,6 +9,7 @@
  */
 #include "workers/async.h"
 
+#include "server/base/copy.h"
 #include "server/base/fd.h"
 #include "workers/client_io.h"
 #include "workers/core.h"
@@ -280,6 +281,7 @@ void cg_async_client_answer_in_place(struct cg_async *e, const struct cg_async_c
                                      bool has_begun) {
     const struct cg_exchange *ex = cg_conn_exchange(c->conn);
     int fd = has_begun ? -1 : fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
+    cg_copy_deny(fd);
     struct cg_async_client *other =
         fd < 0 ? NULL : take_in(e, fd, ex->peer, ex->local, CG_PROTOCOL_AUTO);
     if (!other) {

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE, Server, alive, listens_at, poll
+from harness import PATIENCE, SHORT_TIMEOUT, Server, alive, listens_at, poll
 
 Serve = Callable[..., Server]
 
@@ -285,6 +285,34 @@ def test_a_copy_shares_no_socket_with_the_server(
             sockets = {d for d in descriptors(worker) if d.startswith("socket:")}
             assert len(sockets) > 1
             assert not sockets & descriptors(copy)
+
+
+def test_a_copy_keeps_no_client_that_a_stuck_request_was_answered_for(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """The client is told by a descriptor of its own."""
+    app = f"""{APP}
+def fork():
+    while not Path("fork").exists():
+        time.sleep(0.01)
+    if os.fork() == 0:
+        stay()
+        os._exit(0)
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/stuck":
+        fork()
+        time.sleep(1000)
+    start_response("200 OK", [("Content-Length", "7")])
+    return [b"nothing"]
+"""
+    server = start(serve, tmp_path, "gthread", "--threads", "2", *SHORT_TIMEOUT, app=app)
+    with server.connect() as client:
+        client.send_request("GET", "/stuck")
+        assert client.response().status == 504
+        (tmp_path / "fork").touch()
+        with staying(tmp_path) as copy:
+            assert not {d for d in descriptors(copy) if d.startswith("socket:")}
 
 
 def test_a_copy_neither_beats_nor_stops_for_its_worker(serve: Serve, tmp_path: Path) -> None:
