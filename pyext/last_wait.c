@@ -28,6 +28,7 @@ static void *end_process(void *unused) {
 int cg_last_wait_bound(int exit_code, unsigned limit_s) {
     sigset_t all, before;
     pthread_t thread;
+    cg_log_divert(NULL); /* from Python's loggers, which the thread cannot call */
     code = exit_code;
     wait_s = limit_s;
     sigfillset(&all);

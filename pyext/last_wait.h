@@ -6,8 +6,9 @@
 #ifndef CG_PYEXT_LAST_WAIT_H
 #define CG_PYEXT_LAST_WAIT_H
 
-/* When the process has not ended in limit_s seconds, it says so in the error log and ends with this
- * exit code. 0, or -errno: there is no bound. */
+/* When the process has not ended in limit_s seconds, it says so in the error log's file, whoever
+ * takes its lines, and ends with this exit code. The last call of all, with the GIL. 0, or -errno:
+ * there is no bound. */
 int cg_last_wait_bound(int exit_code, unsigned limit_s);
 
 #endif

@@ -195,6 +195,25 @@ def test_an_end_of_the_master_that_hangs_is_bounded_and_told(
     assert not (tmp_path / "x.pid").exists()
 
 
+def test_that_the_masters_end_hangs_is_told_where_pythons_loggers_have_the_lines(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """They can't be called any more."""
+    source = f"import threading, time\ndef when_ready(server): {MASTER_HANGS['thread']}\n"
+    handler = {"class": "logging.FileHandler", "filename": "py-error"}
+    config = {"root": {}, "handlers": {"errors": handler}}
+    config["loggers"] = {"gunicorn.error": {"level": "INFO", "handlers": ["errors"]}}
+    hooks(tmp_path, f"{source}\nlogconfig_dict = {config!r}\n")
+    server = serve(APP, "--graceful-timeout", "1", wait=False)
+    poll(lambda: "Listening" in read_if_there(tmp_path / "py-error"), "the listening line")
+    assert server.stop() == 0
+    assert "This process did not end in time, it is ended now: while exiting" in server.log
+
+
+def read_if_there(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
 @pytest.mark.parametrize(
     ("args", "more", "code"), [(["--check-config"], "", 0), (["--preload"], "1 / 0", 1)]
 )
