@@ -10,7 +10,9 @@ from typing import NoReturn
 
 from cgunicorn.errors import ConfigError
 
-_DONE = "\0"
+#: Ends what is told. The end of the file may be long in coming: whatever was started meanwhile has
+#: the pipe, too.
+_END = b"\0"
 
 
 def rehearse(act: Callable[[], object], what: str) -> None:
@@ -21,20 +23,31 @@ def rehearse(act: Callable[[], object], what: str) -> None:
     if pid == 0:
         _act(act, writer)
     os.close(writer)
-    with os.fdopen(reader, encoding="utf-8") as file:
-        told = file.read()
+    told = _read(reader)
+    os.close(reader)
     # Code of the user's in this process may wait for children too, or ignore their ends.
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
-    if told != _DONE:
-        raise ConfigError(told or f"{what} ended the process that tried it.")
+    if told != _END:
+        why = told.removesuffix(_END).decode("utf-8", "replace")
+        raise ConfigError(why or f"{what} ended the process that tried it.")
+
+
+def _read(reader: int) -> bytes:
+    told = b""
+    while not told.endswith(_END):
+        piece = os.read(reader, 65536)
+        if not piece:
+            break
+        told += piece
+    return told
 
 
 def _act(act: Callable[[], object], writer: int) -> NoReturn:
     try:
         act()
-        os.write(writer, _DONE.encode())
+        os.write(writer, _END)
     except ConfigError as error:
-        os.write(writer, str(error).encode("utf-8", "backslashreplace"))
+        os.write(writer, str(error).encode("utf-8", "backslashreplace") + _END)
     finally:
         os._exit(0)

@@ -270,3 +270,29 @@ def app(environ, start_response):
         client.sock.recv(1000)
     (line,) = told(server, 1)
     assert (line["mine"], line["status"], line["code"]) == ("left", "499", 499)
+
+
+def test_a_logger_that_starts_a_process_of_its_own_holds_up_no_reload(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """It has a copy of whatever the one that tries the logger has open."""
+    (tmp_path / "loggers.py").write_text("""
+import os, time
+from pathlib import Path
+from cgunicorn.glogging import Logger
+
+class Forking(Logger):
+    def __init__(self, cfg):
+        super().__init__(cfg)
+        if Path("again").exists() and os.fork() == 0:
+            while not Path("go").exists():
+                time.sleep(0.01)
+            os._exit(0)
+""")
+    server = serve(APP, "--logger-class", "loggers.Forking")
+    try:
+        (tmp_path / "again").touch()
+        server.send_signal(signal.SIGHUP)
+        server.wait_log("Reloaded: the new workers are ready")
+    finally:
+        (tmp_path / "go").touch()
