@@ -82,7 +82,7 @@ static int connected(const struct cg_listener *l, const char *client_name) {
 
 static int accepted(const struct cg_listener *l, struct cg_endpoint *ret_peer) {
     struct pollfd ready = {.fd = l->fd, .events = POLLIN};
-    CG_CHECK_INT(poll(&ready, 1, 5000), 1);
+    CG_CHECK_INT(poll(&ready, 1, 30 * 1000), 1);
     int fd = cg_listener_accept(l, ret_peer);
     CG_CHECK(fd >= 0);
     return fd;

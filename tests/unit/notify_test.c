@@ -158,13 +158,16 @@ CG_TEST(a_master_beside_another_one_only_feeds_the_watchdog) {
 
 CG_TEST(a_path_is_an_address_too) {
     struct manager m;
-    snprintf(m.address, sizeof(m.address), "/tmp/cg-notify-%d", (int)getpid());
+    char folder[] = "/tmp/cg-notify-XXXXXX";
+    CG_CHECK(mkdtemp(folder));
+    snprintf(m.address, sizeof(m.address), "%s/x", folder);
     listen_at(&m, m.address, NULL);
     turn(&m, 2, 0);
     expect(&m, "READY=1\n" STATUS_2);
     close(m.fd);
     turn(&m, 1, SECOND_US); /* nobody listens any more */
     unlink(m.address);
+    rmdir(folder);
 }
 
 /* Until the manager's socket has room for nothing more. */
