@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import SHORT_TIMEOUT, Server, poll
+from harness import Server, poll
 
 Serve = Callable[..., Server]
 
@@ -299,7 +299,7 @@ def test_a_stop_holds_whatever_has_become_of_the_handlers(
 for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
     signal.signal(number, {TAKEN[taken]})
 """
-    server = start(serve, tmp_path, worker_class, code, *SHORT_TIMEOUT)
+    server = start(serve, tmp_path, worker_class, code, "--timeout", "10")
     worker = worker_of(server)
     assert server.stop(number) == 0
     if number == signal.SIGTERM:
