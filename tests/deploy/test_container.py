@@ -188,6 +188,6 @@ def test_the_healthcheck_tells_a_server_from_none(container: Server) -> None:
             [sys.executable, *args], capture_output=True, timeout=PATIENCE
         ).returncode
 
-    assert check() == 0
+    poll(lambda: check() == 0, "it is well")  # within the seconds that the check waits
     container.stop()
     assert check() != 0

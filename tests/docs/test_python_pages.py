@@ -61,10 +61,16 @@ def end(server: Server) -> None:
 def test_stacks_of_a_worker_that_is_aborted_and_times(serve: Serve, tmp_path: Path) -> None:
     server = start(serve, tmp_path, ABORT, *SHORT_TIMEOUT)
     server.wait_log(r"/quick: 200 OK, 5 bytes in \d+\.\d{3} s")
-    with server.connect() as client:
-        client.send_request("GET", "/slow")
-        server.wait_log(r"\[ERROR\] Thread \d+:\n(.*\n)*?.*in app\n")
-        server.wait_log("was ended for its timeout")
+
+    def are_told() -> bool:
+        """Who stands still for a second then is killed before it has told them."""
+        ends = server.log.count("was ended for its timeout")
+        with server.connect() as client:
+            client.send_request("GET", "/slow")
+            server.wait_log("was ended for its timeout", count=ends + 1)
+        return bool(re.search(r"\[ERROR\] Thread \d+:\n(.*\n)*?.*in app\n", server.log))
+
+    poll(are_told, "the stacks")
     end(server)
 
 

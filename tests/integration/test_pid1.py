@@ -51,7 +51,13 @@ def serve_as_pid1(serve: Callable[..., Server]) -> Callable[..., Server]:
     def start(app: str, *args: str, **options: object) -> Server:
         command = [*UNSHARE, sys.executable, "-m", "cgunicorn"]
         server = serve(app, *args, command=command, **options)
-        server.pid = int(poll(lambda: children(server.process.pid), "the server starts")[0])
+
+        def look() -> list[int]:
+            # One that can't load its application may have ended already.
+            has_ended = server.process.poll() is not None
+            return [server.pid] if has_ended else children(server.process.pid)
+
+        server.pid = int(poll(look, "the server starts")[0])  # type: ignore[index]
         return server
 
     return start
