@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import alive
+from harness import alive, poll
 from rig import Holding, Rig, family
 from scenarios import Scenario
 from tally import Tally
@@ -59,7 +59,9 @@ def small_disk(directory: Path) -> Iterator[Path]:
     try:
         yield disk
     finally:
-        subprocess.run(["umount", disk], check=True)
+        # Somebody who looks around on the machine may be in there for a moment.
+        umount = ["umount", str(disk)]
+        poll(lambda: subprocess.run(umount, check=False).returncode == 0, "it can be unmounted")
 
 
 def back_s(rig: Rig) -> float | None:
