@@ -339,6 +339,10 @@ def test_timeout_kills_and_names_the_request(serve: Serve, worker_class: str, ho
     server.wait_log(r"\[CRITICAL\] WORKER TIMEOUT \(pid:\d+\)")
     assert re.search(r"GET /stuck\?x=1 HTTP/1\.1.*127\.0\.0\.1", server.log), server.log
     server.wait_log("Booting worker", count=2)
+    if "it does not answer" in server.log:  # in time, on a busy machine
+        with server.connect() as client:
+            client.send_request("GET", "/stuck")
+            client.rest()
     server.wait_log("stuck_here")  # the Python stack is in the log
 
 
@@ -349,10 +353,10 @@ def test_import_is_bounded_by_timeout(serve: Serve) -> None:
 
 
 def test_idle_worker_is_not_killed(serve: Serve, worker_class: str) -> None:
-    server = serve(HELLO, "-k", worker_class, "--timeout", "2", "--boot-timeout", "60")
+    server = serve(HELLO, "-k", worker_class, "--timeout", "4", "--boot-timeout", "60")
     workers = server.wait_workers(1)
     assert server.get().status == 200
-    time.sleep(5)  # what is tested: more than twice the timeout
+    time.sleep(9)  # what is tested: more than twice the timeout
     assert server.workers() == workers
     assert "TIMEOUT" not in server.log
 

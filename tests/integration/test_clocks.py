@@ -103,11 +103,11 @@ def stand_still(pids: list[int], seconds: float) -> None:
 
 def test_a_master_that_stood_still_alone_kills_nobody(serve: Serve, worker_class: str) -> None:
     """Its workers have gone on all the while."""
-    server = serve(APP, "-k", worker_class, "-w", "2", "--timeout", "3", *BOOT)
+    server = serve(APP, "-k", worker_class, "-w", "2", "--timeout", "5", *BOOT)
     workers = server.wait_workers(2)
     assert server.get().status == 200
     server.send_signal(signal.SIGSTOP)
-    for _ in range(8):
+    for _ in range(12):
         assert server.get().status == 200
         time.sleep(0.5)
     server.send_signal(signal.SIGCONT)

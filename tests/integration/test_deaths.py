@@ -293,14 +293,14 @@ def app(environ, start_response):
 
 
 def test_a_master_that_stood_still_kills_nobody(serve: Serve, worker_class: str) -> None:
-    args = ["--timeout", "3", "--boot-timeout", "60"]
+    args = ["--timeout", "5", "--boot-timeout", "60"]
     server = serve(APP, "-k", worker_class, "-w", "2", *args)
     workers = server.wait_workers(2)
     assert server.get().status == 200
     server.send_signal(signal.SIGSTOP)
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(5)  # what is tested: time passes, and nobody beats
+    time.sleep(7)  # what is tested: time passes, and nobody beats
     server.send_signal(signal.SIGCONT)
     for pid in workers:
         os.kill(pid, signal.SIGCONT)
@@ -312,7 +312,7 @@ def test_a_master_that_stood_still_kills_nobody(serve: Serve, worker_class: str)
 
 
 def test_a_worker_that_stood_still_is_replaced_or_goes_on(serve: Serve, worker_class: str) -> None:
-    args = ["--timeout", "3", "--boot-timeout", "60"]
+    args = ["--timeout", "5", "--boot-timeout", "60"]
     server = serve(APP, "-k", worker_class, "-w", "2", *args)
     workers = server.wait_workers(2)
     stopped = int(server.get().body)  # the other one may still boot, and has longer for that

@@ -71,11 +71,11 @@ def test_a_request_after_an_idle_time_has_its_exact_timeout(
 
 
 def test_idle_workers_live_on_while_the_master_sleeps(serve: Serve, worker_class: str) -> None:
-    args = ("--timeout", "3", "--boot-timeout", "60")
+    args = ("--timeout", "5", "--boot-timeout", "60")
     server = serve(APP, "-k", worker_class, "-w", "2", *args)
     workers = server.wait_workers(2)
     assert server.get().status == 200
-    time.sleep(7)  # what is tested: more than twice the timeout
+    time.sleep(11)  # what is tested: more than twice the timeout
     assert server.workers() == workers
     assert "TIMEOUT" not in server.log
 
