@@ -22,7 +22,7 @@ from tally import Records, Tally, count
 HERE = Path(__file__).parent
 
 #: For what was closed to be gone from the server's side too.
-SETTLE_S = 10.0
+SETTLE_S = 30.0
 
 #: More than any client waits for an answer.
 LONGEST_S = 150.0
@@ -81,7 +81,8 @@ class Idle:
 def idle(pid: int) -> Idle:
     used = set(descriptors(pid))
     size = re.search(r"VmSize:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())
-    assert size
+    if not size:
+        raise ProcessLookupError(f"{pid} has ended")
     return Idle(min(set(range(len(used) + 1)) - used), 1024 * int(size.group(1)))
 
 
@@ -223,7 +224,10 @@ class Rig:
     def hold(self) -> Holding:
         """What is held before anything is done."""
         held = self.holding()
-        self.before = {pid: idle(pid) for pid in self.worker_pids()}
+        self.before = {}
+        for pid in self.worker_pids():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # recycled just now
+                self.before[pid] = idle(pid)
         return held
 
     def holding(self, before: Holding | None = None) -> Holding:
@@ -237,7 +241,9 @@ class Rig:
                 seen.append((now.processes, now.descriptors))
                 if before and seen[-1] == (before.processes, before.descriptors):
                     return now
-                if not before and len(seen) > 2 and len(set(seen[-3:])) == 1:
+                # Nobody comes or goes.
+                is_calm = now.processes == 1 + self.workers and len(set(seen[-3:])) == 1
+                if not before and len(seen) > 2 and is_calm:
                     return now
             if seen and time.monotonic() > deadline:
                 return now

@@ -355,7 +355,7 @@ SCENARIOS = [
     Scenario("upgrade", upgrade, none, first=upgrade, more=FOUR),
     Scenario("upgrade-winch", upgrade_winch, none, first=upgrade),
     Scenario("recycle-requests", recycle, none, ("--max-requests", "50"), more=FOUR),
-    Scenario("recycle-age", recycle, none, ("--max-worker-lifetime", "1"), workers=4),
+    Scenario("recycle-age", recycle, none, ("--max-worker-lifetime", "3"), workers=4),
     Scenario(
         "recycle-memory",
         recycle_memory,
