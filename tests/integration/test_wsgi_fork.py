@@ -201,6 +201,31 @@ def app(environ, start_response):
     assert found == b"{15}"
 
 
+def test_a_copy_that_is_aborted_tells_no_hook(
+    serve: Serve, tmp_path: Path, worker_class: str
+) -> None:
+    app = """
+import os, signal, time
+
+def app(environ, start_response):
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(writer, b"!")
+        while True:
+            time.sleep(0.01)
+    os.read(reader, 1)
+    os.kill(pid, signal.SIGABRT)
+    status = os.waitpid(pid, 0)[1]
+    start_response("200 OK", [])
+    return [str(os.waitstatus_to_exitcode(status)).encode()]
+"""
+    (tmp_path / "hooks.py").write_text(f"{HOOKS}\ndef worker_abort(worker): note('worker_abort')\n")
+    server = serve(app, "-k", worker_class, "-c", "hooks.py")
+    assert server.get().body == b"-6"
+    assert notes(tmp_path, "worker_abort") == []
+
+
 @pytest.mark.parametrize("name", ["iterates", "closes"])
 def test_a_copy_made_while_the_response_is_made_ends_there(
     serve: Serve, tmp_path: Path, worker_class: str, name: str
