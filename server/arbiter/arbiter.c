@@ -212,6 +212,7 @@ static void sleep_until(struct arbiter *a, uint64_t due_us, int other_fd) {
     runtime->wait_end(a->pool.rt);
     if (runtime->poll(a->pool.rt) && a->pool.told_to_end == CG_MOMENT_GO_ON)
         a->pool.told_to_end = CG_EXIT_OK;
+    cg_pool_retake_signals(&a->pool);
     cg_fd_drain(wakers[0].fd);
 }
 

@@ -294,9 +294,8 @@ static struct cg_proc *find_pid(const struct cg_pool *p, pid_t pid) {
     return NULL;
 }
 
-void cg_pool_distrust(struct cg_pool *p) {
+void cg_pool_retake_signals(struct cg_pool *p) {
     char names[CG_SIGNALS_NAMES_MAX];
-    p->doubts = true;
     if (!cg_signals_retake(names) || strcmp(names, p->retaken) == 0)
         return;
     strcpy(p->retaken, names);
@@ -304,6 +303,11 @@ void cg_pool_distrust(struct cg_pool *p) {
            "A hook, the configuration or the application has changed what the master does on"
            " %s: changed back.",
            names);
+}
+
+void cg_pool_distrust(struct cg_pool *p) {
+    p->doubts = true;
+    cg_pool_retake_signals(p);
 }
 
 /* Asks for each worker: who is no child any more has been reaped by others. */

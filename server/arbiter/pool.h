@@ -132,6 +132,10 @@ struct cg_loss {
  * worker is looked for at the next reaping, as after each CHLD. */
 void cg_pool_distrust(struct cg_pool *p);
 
+/* Of that the first only, after a wait: the host may have run handlers of signals that we do not
+ * know, and CHLD tells of children. */
+void cg_pool_retake_signals(struct cg_pool *p);
+
 /* Reaps one child, or finds a worker that somebody else has reaped; logs a worker's end and frees
  * its slot. False: there is none. */
 bool cg_pool_reap(struct cg_pool *p, uint64_t now_us, struct cg_loss *ret_loss);

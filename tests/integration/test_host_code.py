@@ -160,6 +160,30 @@ def test_a_hook_of_a_running_master_is_no_exception(
     assert server.stop() == 0
 
 
+def test_a_signal_handler_in_the_master_is_no_exception_either(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """It runs when the master has waited, long after the hook that has put it there."""
+    hooks(
+        tmp_path,
+        f"""
+import signal
+
+def on_alarm(*_):
+    {IGNORE}
+
+def when_ready(server):
+    signal.signal(signal.SIGALRM, on_alarm)
+""",
+    )
+    server = serve(APP)
+    assert server.get().status == 200
+    server.send_signal(signal.SIGALRM)
+    line = server.wait_log(r"has changed what the master does on (.*): changed back")
+    assert set(line.group(1).split(", ")) == {"SIGTERM", "SIGHUP", "SIGCHLD"}
+    assert server.stop() == 0
+
+
 def test_a_hook_that_runs_an_event_loop_leaves_int_to_the_master(
     serve: Serve, tmp_path: Path
 ) -> None:
