@@ -180,9 +180,9 @@ static void stop(struct cg_worker *w, enum cg_stop how, bool takes_queue, uint64
 }
 
 /* What the arbiter says by a signal stands in the slot, too: the application may have a handler of
- * its own there. */
+ * its own there. Before that it has said who is relieved. */
 static void take_orders(const struct cg_worker *w) {
-    int told = atomic_load_explicit(&w->child->slot->told, memory_order_relaxed);
+    int told = atomic_load_explicit(&w->child->slot->told, memory_order_acquire);
     if (told != atomic_load_explicit(&orders_seen, memory_order_relaxed) &&
         told != atomic_exchange(&orders_seen, told))
         take_note(told == CG_TOLD_TO_QUIT ? NOTE_QUICK : NOTE_GRACEFUL);
