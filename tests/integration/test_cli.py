@@ -245,6 +245,11 @@ def test_bind_without_its_form_is_told_it(folder: Path, bind: str, meant: str) -
     assert done.stderr.endswith(f": {bind!r} is no address, did you mean {meant!r}?\n")
 
 
+def test_a_digit_beyond_ascii_is_a_name_like_any_other(folder: Path) -> None:
+    done = run(folder, "app:app", "-b", "²", "--check-config")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_several_addresses_in_one_are_told(folder: Path) -> None:
     done = run(folder, "app:app", "-b", "127.0.0.1:1,127.0.0.1:2")
     assert done.returncode == 1

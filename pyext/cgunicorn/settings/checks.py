@@ -42,7 +42,7 @@ def check_binds(binds: tuple[str, ...]) -> tuple[str, ...]:
     if not binds:
         raise ValueError("at least one address is needed.")
     for bind in binds:
-        if bind.isdigit() and int(bind[:6]):
+        if bind.isascii() and bind.isdigit() and int(bind[:6]):
             raise ValueError(f"{shown(bind)} is no address, did you mean ':{bind[:5]}'?")
         if bind.startswith(("/", "./", "../")):
             raise ValueError(f"{shown(bind)} is no address, did you mean {shown(f'unix:{bind}')}?")
