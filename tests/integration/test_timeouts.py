@@ -15,9 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE, SHORT_TIMEOUT, Client, Server, poll
+from harness import PATIENCE, Client, Server, poll
 
 Serve = Callable[..., Server]
+
+#: More than a busy machine lets a worker stand still, which would be told like a request.
+TIMEOUT = ("--timeout", "3", "--boot-timeout", "60")
 
 APP = """
 import ctypes, os, pathlib, threading, time
@@ -73,7 +76,7 @@ WORKERS = {
 
 @pytest.fixture(params=list(WORKERS))
 def stuck_server(request: pytest.FixtureRequest, serve: Serve) -> Server:
-    args = (*SHORT_TIMEOUT, "--access-logfile", "-", *WORKERS[request.param])
+    args = (*TIMEOUT, "--access-logfile", "-", *WORKERS[request.param])
     server: Server = serve(APP, *args)
     server.in_worker = request.param != "sync"  # type: ignore[attr-defined]
     return server
@@ -122,7 +125,7 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [b"here"]
 """
-    server = serve(app, *args, *SHORT_TIMEOUT)
+    server = serve(app, *args, *TIMEOUT)
     (pid,) = server.wait_workers(1)
     with server.connect() as client:
         client.send_request("GET", "/deaf")
@@ -154,9 +157,7 @@ def test_line_and_stack_are_one_write(
         log.bind(str(tmp_path / "log.sock"))
         log.settimeout(PATIENCE)
         command = (sys.executable, "-c", INTO_DATAGRAMS)
-        server = serve(
-            APP, *args, *SHORT_TIMEOUT, command=command, bind="unix:app.sock", wait=False
-        )
+        server = serve(APP, *args, *TIMEOUT, command=command, bind="unix:app.sock", wait=False)
 
         def told(what: str) -> list[str]:
             """All that is written until then."""
@@ -235,7 +236,7 @@ def app(environ, start_response):
 
 
 def test_response_that_has_begun_is_cut(serve: Serve) -> None:
-    server = serve(APP, "--threads", "2", *SHORT_TIMEOUT, "--access-logfile", "-")
+    server = serve(APP, "--threads", "2", *TIMEOUT, "--access-logfile", "-")
     with server.connect() as client:
         client.send_request("GET", "/drip")
         head_and_rest = client.rest()
