@@ -8,6 +8,7 @@
 #include "pyext/app_wsgi.h"
 
 #include "pyext/copy.h"
+#include "pyext/environ.h"
 #include "pyext/error.h"
 #include "pyext/file_wrapper.h"
 #include "pyext/log_relay.h"
@@ -20,6 +21,38 @@
 typedef enum cg_app_result (*step_fn)(struct cg_wsgi *w, struct cg_call *call,
                                       struct cg_chunk *ret_chunk);
 
+/* What each thread has for itself, so that none waits for another. */
+struct own {
+    struct cg_environ environ;
+    struct cg_call *spare;
+};
+
+static _Thread_local struct own *own; /* made for its first request */
+
+/* 0 or -1 with an exception. */
+static int ensure_own(struct cg_wsgi *w) {
+    if (own)
+        return 0;
+    own = PyMem_Calloc(1, sizeof(*own));
+    if (!own) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (cg_environ_init(&own->environ, w->state, w->settings) == 0)
+        return 0;
+    cg_wsgi_thread_done();
+    return -1;
+}
+
+void cg_wsgi_thread_done(void) {
+    if (!own)
+        return;
+    cg_call_free_spare(&own->spare);
+    cg_environ_done(&own->environ);
+    PyMem_Free(own);
+    own = NULL;
+}
+
 int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *application, PyObject *hooks,
                  const struct cg_settings *settings) {
     if (!PyCallable_Check(application)) {
@@ -29,16 +62,15 @@ int cg_wsgi_init(struct cg_wsgi *w, struct cg_state *state, PyObject *applicatio
     w->state = state;
     w->application = cg_py_ref(application);
     w->context = PyContext_CopyCurrent();
+    w->settings = settings;
     w->logs_exchanges = cg_log_relay_wants_exchanges();
-    if (!w->context || cg_request_hooks_init(&w->hooks, hooks) < 0 ||
-        cg_access_notes_init(&w->notes, settings) < 0)
+    if (!w->context || cg_request_hooks_init(&w->hooks, hooks) < 0)
         return -1;
-    return cg_environ_init(&w->environ, state, settings);
+    return cg_access_notes_init(&w->notes, settings);
 }
 
 void cg_wsgi_done(struct cg_wsgi *w) {
-    cg_call_free_spare(&w->spare);
-    cg_environ_done(&w->environ);
+    cg_wsgi_thread_done();
     cg_request_hooks_done(&w->hooks);
     cg_access_notes_done(&w->notes);
     Py_CLEAR(w->context);
@@ -101,7 +133,7 @@ static enum cg_app_result run_step(struct cg_wsgi *w, struct cg_call *call, step
 
 /* A new reference or NULL. */
 static PyObject *make_environ(struct cg_wsgi *w, struct cg_call *call) {
-    PyObject *env = cg_environ_new(&w->environ, call);
+    PyObject *env = cg_environ_new(&own->environ, call);
     if (env && w->hooks.pre && cg_messages_change_environ(call, env) < 0)
         Py_CLEAR(env);
     return env;
@@ -162,7 +194,7 @@ static enum cg_app_result begin_step(struct cg_wsgi *w, struct cg_call *call,
 
 static enum cg_app_result begin(void *app, struct cg_exchange *ex) {
     struct cg_wsgi *w = app;
-    struct cg_call *call = cg_call_take(&w->spare, w->state, ex);
+    struct cg_call *call = ensure_own(w) < 0 ? NULL : cg_call_take(&own->spare, w->state, ex);
     if (w->logs_exchanges)
         cg_log_relay_park(NULL);
     if (!call) {
@@ -197,11 +229,10 @@ static int check_started(const struct cg_call *call) {
 static PyObject *next_item(struct cg_call *call, bool *ret_last) {
     if (call->iterator)
         return PyIter_Next(call->iterator);
-    Py_ssize_t n = PySequence_Fast_GET_SIZE(call->iterable); /* a list may change meanwhile */
-    if (call->at >= n)
-        return NULL;
-    *ret_last = call->at + 1 == n;
-    return cg_py_ref(PySequence_Fast_GET_ITEM(call->iterable, call->at++));
+    PyObject *item = cg_py_item(call->iterable, call->at++);
+    /* A list may change meanwhile. */
+    *ret_last = item && call->at == PySequence_Fast_GET_SIZE(call->iterable);
+    return item;
 }
 
 /* A file behind wsgi.file_wrapper as a whole: 1; 0 when there is none to be sent that way; or -1.
@@ -312,6 +343,13 @@ static void park_exchange(struct cg_wsgi *w, struct cg_call *call) {
     cg_log_relay_park(exchange);
 }
 
+/* A thread that tears down may have run no request itself. */
+static void give_back(struct cg_call *call) {
+    struct cg_call *loose = NULL;
+    cg_call_give_back(own ? &own->spare : &loose, call);
+    cg_call_free_spare(&loose);
+}
+
 static void end(void *app, struct cg_exchange *ex) {
     struct cg_wsgi *w = app;
     struct cg_call *call = ex->app_state;
@@ -335,7 +373,7 @@ static void end(void *app, struct cg_exchange *ex) {
     Py_CLEAR(call->iterator);
     Py_CLEAR(call->iterable);
     Py_CLEAR(call->context);
-    cg_call_give_back(&w->spare, call);
+    give_back(call);
     ex->app_state = NULL;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Hot: it runs once per request, and most of the binding's time goes by here. Owns the template and
- * the texts of three endpoints.
+ * Hot: it runs once per request, and most of the binding's time goes by here. Owns the template,
+ * the texts of three endpoints and the keys of fields.
  */
 #include "pyext/environ.h"
 
@@ -50,7 +50,8 @@ int cg_environ_init(struct cg_environ *e, struct cg_state *state,
                     const struct cg_settings *settings) {
     *e = (struct cg_environ){.state = state};
     e->template = PyDict_New();
-    if (!e->template)
+    e->empty_input = e->template ? cg_input_new(state) : NULL;
+    if (!e->empty_input)
         return -1;
     for (size_t i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++)
         if (PyDict_SetItem(e->template, state->name[replaced[i]], state->name[CG_NAME_EMPTY]) < 0)
@@ -67,6 +68,9 @@ void cg_environ_done(struct cg_environ *e) {
     endpoint_text_done(&e->local);
     endpoint_text_done(&e->client);
     endpoint_text_done(&e->destination);
+    cg_header_keys_done(&e->header_keys);
+    cg_header_keys_done(&e->variable_keys);
+    Py_CLEAR(e->empty_input);
     Py_CLEAR(e->template);
 }
 
@@ -198,10 +202,9 @@ static int set_endpoints(struct cg_environ *e, PyObject *env, const struct cg_ex
 }
 
 /* What a gateway says stands as it is, also in the place of what was found here. */
-static int set_variables(const struct cg_environ *e, PyObject *env, const struct cg_request *r) {
+static int set_variables(struct cg_environ *e, PyObject *env, const struct cg_request *r) {
     for (size_t i = 0; i < r->variables_n; i++) {
-        struct cg_header_keys *keys = &e->state->variable_keys;
-        PyObject *key = cg_header_keys_get_verbatim(keys, r->variables[i].name);
+        PyObject *key = cg_header_keys_get_verbatim(&e->variable_keys, r->variables[i].name);
         int rc = key ? cg_py_put(env, key, cg_text_new(r->variables[i].value)) : -1;
         Py_XDECREF(key);
         if (rc < 0)
@@ -260,21 +263,21 @@ static int set_decoded_length(struct cg_state *state, PyObject *env, const struc
     return rc;
 }
 
-static int set_one(struct cg_state *state, PyObject *env, const struct cg_exchange *ex,
+static int set_one(struct cg_environ *e, PyObject *env, const struct cg_exchange *ex,
                    const struct cg_field *f) {
     if (f->id == CG_FIELD_TRANSFER_ENCODING && ex->request.framing == CG_FRAMING_CHUNKED)
-        return set_decoded_length(state, env, &ex->body);
+        return set_decoded_length(e->state, env, &ex->body);
     if (f->id != CG_FIELD_OTHER)
-        return set_field(env, state->field_key[f->id], f, ex->request.is_uwsgi);
-    PyObject *key = cg_header_keys_get(&state->header_keys, f->name);
+        return set_field(env, e->state->field_key[f->id], f, ex->request.is_uwsgi);
+    PyObject *key = cg_header_keys_get(&e->header_keys, f->name);
     int rc = key ? set_field(env, key, f, ex->request.is_uwsgi) : -1;
     Py_XDECREF(key);
     return rc;
 }
 
-static int set_fields(struct cg_state *state, PyObject *env, const struct cg_exchange *ex) {
+static int set_fields(struct cg_environ *e, PyObject *env, const struct cg_exchange *ex) {
     for (size_t i = 0; i < ex->request.fields_n; i++)
-        if (set_one(state, env, ex, &ex->request.fields[i]) < 0)
+        if (set_one(e, env, ex, &ex->request.fields[i]) < 0)
             return -1;
     return 0;
 }
@@ -285,15 +288,14 @@ static int set_lent(struct cg_call *call, PyObject *env, enum cg_name name,
     return lent ? PyDict_SetItem(env, call->state->name[name], lent) : -1;
 }
 
-static int set_input(struct cg_call *call, PyObject *env) {
+static int set_input(const struct cg_environ *e, struct cg_call *call, PyObject *env) {
     if (call->ex->body.size > 0)
         return set_lent(call, env, CG_NAME_WSGI_INPUT, CG_LENT_INPUT);
-    const struct cg_state *s = call->state;
-    return PyDict_SetItem(env, s->name[CG_NAME_WSGI_INPUT], s->empty_input);
+    return PyDict_SetItem(env, e->state->name[CG_NAME_WSGI_INPUT], e->empty_input);
 }
 
-static int set_objects(struct cg_call *call, PyObject *env) {
-    if (set_input(call, env) < 0 ||
+static int set_objects(const struct cg_environ *e, struct cg_call *call, PyObject *env) {
+    if (set_input(e, call, env) < 0 ||
         set_lent(call, env, CG_NAME_WSGI_EARLY_HINTS, CG_LENT_EARLY_HINTS) < 0 ||
         set_lent(call, env, CG_NAME_CLIENT_DISCONNECTED, CG_LENT_CLIENT_GONE) < 0 ||
         set_lent(call, env, CG_NAME_GUNICORN_SOCKET, CG_LENT_CLIENT_SOCKET) < 0)
@@ -308,8 +310,8 @@ PyObject *cg_environ_new(struct cg_environ *e, struct cg_call *call) {
     const struct cg_exchange *ex = call->ex;
     if (set_request(e, env, &ex->request) < 0 || set_endpoints(e, env, ex) < 0 ||
         (ex->proxy && set_proxy(e, env, ex->proxy) < 0) ||
-        set_variables(e, env, &ex->request) < 0 || set_fields(e->state, env, ex) < 0 ||
-        set_objects(call, env) < 0) {
+        set_variables(e, env, &ex->request) < 0 || set_fields(e, env, ex) < 0 ||
+        set_objects(e, call, env) < 0) {
         Py_DECREF(env);
         return NULL;
     }

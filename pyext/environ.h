@@ -7,6 +7,7 @@
 #define CG_PYEXT_ENVIRON_H
 
 #include "pyext/call.h"
+#include "pyext/header_key.h"
 #include "pyext/py.h"
 #include "pyext/state.h"
 
@@ -20,10 +21,14 @@ struct cg_endpoint_text {
     PyObject *host, *port; /* strong */
 };
 
+/* What a thread makes its environs from. None is shared: the counts of references alone would hold
+ * up threads that run at the same time. */
 struct cg_environ {
     struct cg_state *state; /* borrowed */
     PyObject *template;     /* strong; never handed out itself */
+    PyObject *empty_input;  /* strong: wsgi.input of every request without a body */
     struct cg_endpoint_text local, client, destination;
+    struct cg_header_keys header_keys, variable_keys;
 };
 
 /* Embedded in its owner. 0 or -1 with an exception; done accepts what init left. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The cache of environ keys. It owns the keys in it and nothing else; used with the GIL held.
+ * The cache of environ keys. It owns the keys in it and nothing else.
  *
  * The keys are not interned: since CPython 3.12 an interned string may live for ever, and the names
  * come from clients.
@@ -10,8 +10,10 @@
 #include "pyext/text.h"
 
 void cg_header_keys_done(struct cg_header_keys *keys) {
-    for (size_t i = 0; i < CG_HEADER_KEYS_N; i++)
+    for (size_t i = 0; keys->at && i < CG_HEADER_KEYS_N; i++)
         Py_CLEAR(keys->at[i].key);
+    PyMem_Free(keys->at);
+    keys->at = NULL;
 }
 
 static char key_char(char c) {
@@ -44,17 +46,19 @@ static size_t place_of(struct cg_slice name) {
 /* A new reference to the key of this name, made by `make` unless it is there. */
 static PyObject *get(struct cg_header_keys *keys, struct cg_slice name,
                      PyObject *(*make)(struct cg_slice name)) {
-    if (name.len > CG_HEADER_KEY_NAME_MAX)
+    if (!keys->at)
+        keys->at = PyMem_Calloc(CG_HEADER_KEYS_N, sizeof(*keys->at));
+    if (!keys->at || name.len > CG_HEADER_KEY_NAME_MAX)
         return make(name);
-    size_t i = place_of(name);
-    if (keys->at[i].key && cg_slice_eq(name, cg_slice_of(keys->at[i].name, keys->at[i].name_len)))
-        return cg_py_ref(keys->at[i].key);
+    struct cg_header_key *k = &keys->at[place_of(name)];
+    if (k->key && cg_slice_eq(name, cg_slice_of(k->name, k->name_len)))
+        return cg_py_ref(k->key);
     PyObject *key = make(name);
     if (!key)
         return NULL;
-    memcpy(keys->at[i].name, name.at, name.len);
-    keys->at[i].name_len = (uint8_t)name.len;
-    Py_XSETREF(keys->at[i].key, cg_py_ref(key));
+    memcpy(k->name, name.at, name.len);
+    k->name_len = (uint8_t)name.len;
+    Py_XSETREF(k->key, cg_py_ref(key));
     return key;
 }
 

@@ -17,14 +17,16 @@ enum {
     CG_HEADER_KEY_NAME_MAX = 47,
 };
 
+struct cg_header_key {
+    PyObject *key; /* strong */
+    uint8_t name_len;
+    char name[CG_HEADER_KEY_NAME_MAX]; /* as sent: spellings do not vary in practice */
+};
+
 /* For field names, or for names that are keys already. Direct-mapped: a name has one place, and the
- * last one to need it has it. */
+ * last one to need it has it. Zeroed: empty. */
 struct cg_header_keys {
-    struct {
-        PyObject *key; /* strong */
-        uint8_t name_len;
-        char name[CG_HEADER_KEY_NAME_MAX]; /* as sent: spellings do not vary in practice */
-    } at[CG_HEADER_KEYS_N];
+    struct cg_header_key *at; /* CG_HEADER_KEYS_N of them, once there is one */
 };
 
 void cg_header_keys_done(struct cg_header_keys *keys);

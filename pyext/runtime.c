@@ -93,6 +93,7 @@ static void thread_begin(void *rt) {
 
 static void thread_end(void *rt) {
     cg_log_relay_park(NULL);
+    cg_wsgi_thread_done();
     PyGILState_Release(PyGILState_UNLOCKED);
 }
 

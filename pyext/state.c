@@ -4,8 +4,6 @@
  */
 #include "pyext/state.h"
 
-#include "pyext/call.h"
-
 static const char *const names[CG_NAME_N] = {
 #define CG_NAME(id, text) [CG_NAME_##id] = (text),
 #include "pyext/names.def"
@@ -91,10 +89,7 @@ static int import_all(struct cg_state *state) {
 }
 
 int cg_state_init(struct cg_state *state, PyObject *module) {
-    if (intern_all(state) < 0 || make_types(state, module) < 0 || import_all(state) < 0)
-        return -1;
-    state->empty_input = cg_input_new(state);
-    return state->empty_input ? 0 : -1;
+    return intern_all(state) < 0 || make_types(state, module) < 0 || import_all(state) < 0 ? -1 : 0;
 }
 
 int cg_state_traverse(struct cg_state *state, visitproc visit, void *arg) {
@@ -112,8 +107,6 @@ void cg_state_clear(struct cg_state *state) {
         Py_CLEAR(state->name[i]);
     for (int i = 0; i < CG_FIELD_N; i++)
         Py_CLEAR(state->field_key[i]);
-    cg_header_keys_done(&state->header_keys);
-    cg_header_keys_done(&state->variable_keys);
 }
 
 PyObject *cg_type_refuse_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {

@@ -6,7 +6,6 @@
 #ifndef CG_PYEXT_STATE_H
 #define CG_PYEXT_STATE_H
 
-#include "pyext/header_key.h"
 #include "pyext/py.h"
 
 #include "server/http/field.h"
@@ -31,7 +30,6 @@ enum cg_name {
     OBJECT(request_view_type)   /* messages.c */                                                   \
     OBJECT(response_view_type)  /* messages.c */                                                   \
     OBJECT(client_disconnected) /* the exception that write() raises */                            \
-    OBJECT(empty_input)         /* wsgi.input of every request without a body */                   \
     OBJECT(format_exception)    /* traceback.format_exception */                                   \
     OBJECT(request_class)       /* cgunicorn.messages.Request */                                   \
     OBJECT(response_class)      /* cgunicorn.messages.Response */                                  \
@@ -45,9 +43,7 @@ struct cg_state {
 #undef CG_STATE_OBJECT
     PyObject *name[CG_NAME_N];       /* interned */
     PyObject *field_key[CG_FIELD_N]; /* interned; NULL for CG_FIELD_OTHER */
-    struct cg_header_keys header_keys;
-    struct cg_host *host; /* borrowed: of the run() that is under way, else NULL */
-    struct cg_header_keys variable_keys;
+    struct cg_host *host;            /* borrowed: of the run() that is under way, else NULL */
 };
 
 /* Fills a zeroed state. 0 or -1 with an exception; a half-filled state may be cleared. */
