@@ -42,8 +42,10 @@ void cg_access_notes_done(struct cg_access_notes *n) {
 static PyObject *find(PyObject *env, PyObject *names, Py_ssize_t n) {
     PyObject *value = NULL;
     for (Py_ssize_t i = 2 * n; !value && i < 2 * n + 2 && !PyErr_Occurred(); i++)
-        value = PyDict_GetItemWithError(env, PyList_GET_ITEM(names, i)); /* borrowed */
-    return value ? PyObject_Str(value) : NULL;
+        value = cg_py_get(env, PyList_GET_ITEM(names, i));
+    PyObject *text = value ? PyObject_Str(value) : NULL;
+    Py_XDECREF(value);
+    return text;
 }
 
 /* Latin-1 as it is, which is what WSGI's strings are; anything else as UTF-8. Borrowed; without

@@ -25,18 +25,25 @@ struct cg_call *cg_call_take(struct cg_call **spare, struct cg_state *state,
     return call;
 }
 
-/* From here on nothing that was lent leads to the call. */
+static void point(struct cg_lent *lent, struct cg_call *call) {
+    Py_BEGIN_CRITICAL_SECTION(lent);
+    lent->call = call;
+    Py_END_CRITICAL_SECTION();
+}
+
+/* From here on nothing that was lent leads to the call. What others are lent by, which are the
+ * views, comes first. */
 static void cut_off(struct cg_call *call) {
-    for (int kind = 0; kind < CG_LENT_N; kind++)
+    for (int kind = CG_LENT_N - 1; kind >= 0; kind--)
         if (call->lent[kind])
-            call->lent[kind]->call = NULL;
+            point(call->lent[kind], NULL);
 }
 
 /* An object that only the record still holds is used again; one that the application kept is left
  * to it. */
 static void leave_kept(struct cg_call *call) {
     for (int kind = 0; kind < CG_LENT_N; kind++)
-        if (call->lent[kind] && Py_REFCNT(call->lent[kind]) > 1)
+        if (call->lent[kind] && !cg_py_is_unique((PyObject *)call->lent[kind]))
             Py_CLEAR(call->lent[kind]);
 }
 
@@ -85,13 +92,14 @@ static PyObject *make(struct cg_state *state, enum cg_lent_kind kind) {
 }
 
 PyObject *cg_call_lend(struct cg_call *call, enum cg_lent_kind kind) {
-    if (!call->lent[kind]) {
+    cg_py_lock_take(&call->lock);
+    if (!call->lent[kind])
         call->lent[kind] = (struct cg_lent *)make(call->state, kind);
-        if (!call->lent[kind])
-            return NULL;
-    }
-    call->lent[kind]->call = call;
-    return (PyObject *)call->lent[kind];
+    struct cg_lent *lent = call->lent[kind];
+    if (lent)
+        point(lent, call);
+    cg_py_lock_give(&call->lock);
+    return (PyObject *)lent;
 }
 
 void cg_lent_dealloc(PyObject *self) {

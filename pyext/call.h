@@ -32,7 +32,8 @@ enum cg_lent_kind {
     CG_LENT_N
 };
 
-/* What every lent object begins with. */
+/* What every lent object begins with. The pointer is cut in a critical section of the object: who
+ * is in one, and does not wait there, may use what it leads to. */
 struct cg_lent {
     PyObject_HEAD struct cg_call *call; /* NULL outside an exchange */
 };
@@ -42,6 +43,7 @@ struct cg_call {
     struct cg_exchange *ex; /* borrowed, from take to give_back */
     struct cg_turn turn;    /* whose it is to use *ex */
     struct cg_call *next_spare;
+    cg_py_lock lock;                 /* of lent */
     struct cg_lent *lent[CG_LENT_N]; /* strong, made when first asked for */
     /* The rest is app_wsgi.c's; strong references, NULL when there is nothing. */
     PyObject *context;  /* contextvars of this request */
@@ -53,6 +55,8 @@ struct cg_call {
     PyObject *request;  /* messages.c's, made when asked for */
     PyObject *response;
 };
+
+/* Spare records are a thread's own. */
 
 /* A record for this exchange, from *spare if there is one. NULL with MemoryError. */
 struct cg_call *cg_call_take(struct cg_call **spare, struct cg_state *state,
@@ -91,8 +95,8 @@ PyObject *cg_client_gone(PyObject *self, PyObject *const *args, size_t nargsf, P
  * application's before. NULL with RuntimeError when the response is over, at the latest when it
  * would have been the caller's turn. */
 struct cg_call *cg_callable_take(PyObject *self);
-/* The same without its turn, for what can be done without. */
-struct cg_call *cg_callable_call(PyObject *self);
+/* The RuntimeError of a callable whose request is over. */
+void cg_callable_refuse(PyObject *self);
 
 enum { CG_PARAMETERS_MAX = 3 };
 

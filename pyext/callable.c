@@ -21,23 +21,35 @@ PyObject *cg_callable_new(struct cg_state *state, const char *name, vectorcallfu
     return (PyObject *)c;
 }
 
-struct cg_call *cg_callable_call(PyObject *self) {
-    const struct callable *c = (const struct callable *)self;
-    if (!c->lent.call)
-        PyErr_Format(PyExc_RuntimeError, "%s() was called after the end of its request", c->name);
-    return c->lent.call;
+/* Why there is no turn: who waited for it may find that the call has ended meanwhile. */
+static const char *why_not(struct cg_call *call) {
+    if (!call)
+        return "after the end of its request";
+    return cg_turn_is_over(&call->turn) ? "after the end of its response"
+                                        : "by the server's own thread, outside of the application";
+}
+
+static void refuse(PyObject *self, const char *why) {
+    PyErr_Format(PyExc_RuntimeError, "%s() was called %s", ((const struct callable *)self)->name,
+                 why);
+}
+
+void cg_callable_refuse(PyObject *self) {
+    refuse(self, why_not(NULL));
 }
 
 struct cg_call *cg_callable_take(PyObject *self) {
-    struct cg_call *call = cg_callable_call(self);
-    if (!call || (!call->turn.is_over && cg_turn_take(&call->turn)))
+    const struct cg_lent *lent = (const struct cg_lent *)self;
+    struct cg_call *call;
+    const char *why = NULL;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    call = lent->call;
+    if (!call || !cg_turn_ask(&call->turn))
+        why = why_not(lent->call);
+    Py_END_CRITICAL_SECTION();
+    if (!why)
         return call;
-    call = cg_callable_call(self); /* it may have ended meanwhile */
-    if (call)
-        PyErr_Format(PyExc_RuntimeError, "%s() was called %s",
-                     ((const struct callable *)self)->name,
-                     call->turn.is_over ? "after the end of its response"
-                                        : "by the server's own thread, outside of the application");
+    refuse(self, why);
     return NULL;
 }
 

@@ -59,8 +59,15 @@ PyObject *cg_client_gone(PyObject *self, PyObject *const *args, size_t nargsf, P
     static const struct cg_parameters none = {.text = ""};
     if (cg_callable_parse(self, args, nargsf, kwnames, &none, NULL) < 0)
         return NULL;
-    struct cg_call *call = cg_callable_call(self);
-    if (!call)
-        return NULL;
-    return PyBool_FromLong(is_gone(call));
+    struct cg_call *call;
+    bool gone = false;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    call = ((const struct cg_lent *)self)->call;
+    if (call)
+        gone = is_gone(call);
+    Py_END_CRITICAL_SECTION();
+    if (call)
+        return PyBool_FromLong(gone);
+    cg_callable_refuse(self);
+    return NULL;
 }

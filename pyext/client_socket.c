@@ -46,11 +46,8 @@ static PyObject *socket_from(int fd) {
     return socket;
 }
 
-/* A socket of its own on what fd is connected to: a new reference, or NULL. */
-static PyObject *duplicate(int client_fd) {
-    int fd = fcntl(client_fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return PyErr_SetFromErrno(PyExc_OSError);
+/* A socket.socket that owns fd, or NULL. */
+static PyObject *socket_on(int fd) {
     PyObject *socket = socket_from(fd);
     if (!socket) {
         cg_fd_close(&fd);
@@ -76,19 +73,49 @@ static PyObject *refuse(void) {
     return PyErr_SetFromErrno(PyExc_OSError);
 }
 
-/* Makes the socket. That runs code of Python's: meanwhile another thread may have made it, or ended
- * the request. */
-static int materialise(struct client_socket *s) {
-    PyObject *socket = duplicate(s->lent.call->ex->fd);
-    if (!socket)
-        return -1;
-    if (s->lent.call && !s->socket) {
-        s->socket = socket;
-        return 0;
-    }
+/* The descriptor again, the caller's; -1 with errno, and when the request is over. */
+static int duplicate(struct client_socket *s) {
+    int fd = -1;
+    errno = EBADF;
+    Py_BEGIN_CRITICAL_SECTION(s);
+    if (s->lent.call)
+        fd = fcntl(s->lent.call->ex->fd, F_DUPFD_CLOEXEC, 0);
+    Py_END_CRITICAL_SECTION();
+    return fd;
+}
+
+/* The socket, if it is made: a new reference, or NULL without an exception. */
+static PyObject *socket_of(struct client_socket *s) {
+    PyObject *socket;
+    Py_BEGIN_CRITICAL_SECTION(s);
+    socket = s->lent.call ? s->socket : NULL;
+    Py_XINCREF(socket);
+    Py_END_CRITICAL_SECTION();
+    return socket;
+}
+
+/* Whether the object has it now. */
+static bool keep(struct client_socket *s, PyObject *socket) {
+    bool kept;
+    Py_BEGIN_CRITICAL_SECTION(s);
+    kept = s->lent.call && !s->socket;
+    if (kept)
+        s->socket = cg_py_ref(socket);
+    Py_END_CRITICAL_SECTION();
+    return kept;
+}
+
+/* Makes the socket: a new reference, or NULL with OSError. That runs code of Python's: meanwhile
+ * another thread may have made it, or ended the request. */
+static PyObject *materialise(struct client_socket *s) {
+    int fd = duplicate(s);
+    PyObject *socket = fd < 0 ? PyErr_SetFromErrno(PyExc_OSError) : socket_on(fd);
+    if (!socket || keep(s, socket))
+        return socket;
     close_socket(socket);
     Py_DECREF(socket);
-    return s->lent.call ? 0 : (refuse(), -1);
+    socket = socket_of(s);
+    return socket ? socket : refuse();
 }
 
 static bool is_dunder(PyObject *name) {
@@ -102,11 +129,11 @@ static PyObject *socket_getattro(PyObject *self, PyObject *name) {
      */
     if (is_dunder(name))
         return PyObject_GenericGetAttr(self, name);
-    if (!s->lent.call || (!s->socket && cg_is_copy()))
-        return refuse();
-    if (!s->socket && materialise(s) < 0)
+    PyObject *socket = socket_of(s); /* it may be closed meanwhile */
+    if (!socket)
+        socket = cg_is_copy() ? refuse() : materialise(s);
+    if (!socket)
         return NULL;
-    PyObject *socket = cg_py_ref(s->socket); /* it may be closed meanwhile */
     PyObject *value = PyObject_GetAttr(socket, name);
     Py_DECREF(socket);
     return value;
@@ -114,8 +141,11 @@ static PyObject *socket_getattro(PyObject *self, PyObject *name) {
 
 void cg_client_socket_close(struct cg_lent *lent, int client_fd) {
     struct client_socket *s = (struct client_socket *)lent;
-    PyObject *socket = s->socket;
+    PyObject *socket;
+    Py_BEGIN_CRITICAL_SECTION(s);
+    socket = s->socket;
     s->socket = NULL;
+    Py_END_CRITICAL_SECTION();
     if (!socket)
         return;
     close_socket(socket);
@@ -129,10 +159,9 @@ static void socket_dealloc(PyObject *self) {
 }
 
 static PyObject *socket_repr(PyObject *self) {
-    PyObject *socket = ((const struct client_socket *)self)->socket;
+    PyObject *socket = socket_of((struct client_socket *)self);
     if (!socket)
         return PyUnicode_FromFormat("<cgunicorn client socket at %p>", (void *)self);
-    Py_INCREF(socket); /* as in getattro */
     PyObject *text = PyObject_Repr(socket);
     Py_DECREF(socket);
     return text;

@@ -26,9 +26,13 @@ static int wrapper_init(PyObject *self, PyObject *args, PyObject *kwargs) {
         PyErr_SetString(PyExc_ValueError, "blksize must be positive");
         return -1;
     }
-    Py_INCREF(filelike);
-    Py_XSETREF(w->filelike, filelike);
+    PyObject *before;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    before = w->filelike;
+    w->filelike = cg_py_ref(filelike);
     w->blksize = blksize;
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(before);
     return 0;
 }
 
@@ -51,13 +55,22 @@ static void wrapper_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* The file: a new reference, as the wrapper may be given another one while this one is asked. NULL
- * with ValueError when there is none. */
+/* The file: a new reference, as the wrapper may be given another one while this one is asked; or
+ * NULL. */
+static PyObject *find_filelike(PyObject *self) {
+    PyObject *filelike;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    filelike = ((struct file_wrapper *)self)->filelike;
+    Py_XINCREF(filelike);
+    Py_END_CRITICAL_SECTION();
+    return filelike;
+}
+
+/* The same, with ValueError when there is none. */
 static PyObject *filelike_of(PyObject *self) {
-    PyObject *filelike = ((struct file_wrapper *)self)->filelike;
+    PyObject *filelike = find_filelike(self);
     if (!filelike)
         PyErr_SetString(PyExc_ValueError, "FileWrapper without a file");
-    Py_XINCREF(filelike);
     return filelike;
 }
 
@@ -77,9 +90,9 @@ static PyObject *wrapper_next(PyObject *self) {
 }
 
 static PyObject *wrapper_close(PyObject *self, PyObject *unused) {
-    if (!((struct file_wrapper *)self)->filelike)
+    PyObject *filelike = find_filelike(self);
+    if (!filelike)
         Py_RETURN_NONE;
-    PyObject *filelike = filelike_of(self);
     PyObject *close = PyObject_GetAttrString(filelike, "close");
     Py_DECREF(filelike);
     if (!close) {

@@ -60,13 +60,8 @@ static bool is_pair(PyObject *o) {
     return (PyTuple_Check(o) || PyList_Check(o)) && PySequence_Fast_GET_SIZE(o) == 2;
 }
 
-static int add_pair(struct cg_response *r, PyObject *pair, bool takes_bytes,
-                    struct cg_complaint *ret) {
-    if (!is_pair(pair))
-        return complain(ret, PyExc_TypeError, "gave a header that is not a pair (name, value)",
-                        "header", pair);
-    PyObject *name_is = PySequence_Fast_GET_ITEM(pair, 0);
-    PyObject *value_is = PySequence_Fast_GET_ITEM(pair, 1);
+static int add_field(struct cg_response *r, PyObject *name_is, PyObject *value_is, bool takes_bytes,
+                     struct cg_complaint *ret) {
     struct cg_slice name, value;
     if (judge(slice_of(name_is, takes_bytes, &name), NAME, name_is, ret) < 0 ||
         judge(slice_of(value_is, takes_bytes, &value), VALUE, name_is, ret) < 0)
@@ -75,11 +70,28 @@ static int add_pair(struct cg_response *r, PyObject *pair, bool takes_bytes,
     return error ? refuse(ret, error, "header", name_is) : 0;
 }
 
+static int add_pair(struct cg_response *r, PyObject *pair, bool takes_bytes,
+                    struct cg_complaint *ret) {
+    PyObject *name = is_pair(pair) ? cg_py_item(pair, 0) : NULL;
+    PyObject *value = name ? cg_py_item(pair, 1) : NULL;
+    int rc = value ? add_field(r, name, value, takes_bytes, ret)
+                   : complain(ret, PyExc_TypeError,
+                              "gave a header that is not a pair (name, value)", "header", pair);
+    Py_XDECREF(value);
+    Py_XDECREF(name);
+    return rc;
+}
+
 static int add_pairs(struct cg_response *r, PyObject *pairs, bool takes_bytes,
                      struct cg_complaint *ret) {
-    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(pairs); i++)
-        if (add_pair(r, PySequence_Fast_GET_ITEM(pairs, i), takes_bytes, ret) < 0)
-            return -1;
+    PyObject *pair;
+    int rc = 0;
+    for (Py_ssize_t i = 0; rc == 0 && (pair = cg_py_item(pairs, i)); i++) {
+        rc = add_pair(r, pair, takes_bytes, ret);
+        Py_DECREF(pair);
+    }
+    if (rc < 0)
+        return -1;
     enum cg_response_error error = cg_response_check_fields(r);
     return error ? refuse(ret, error, "Upgrade without Connection: upgrade in", pairs) : 0;
 }

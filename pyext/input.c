@@ -3,9 +3,9 @@
  * wsgi.input: reads a complete body out of the core. It holds no bytes itself; outside an exchange,
  * and for a request without a body, it is simply at its end.
  *
- * The interpreter lock is kept while a body is read back from its temporary file: the pages are in
- * the cache as a rule, and while the lock is held no other thread can end the exchange or read the
- * same body.
+ * What reads is in a critical section of the object, and keeps the interpreter lock, also while a
+ * body is read back from its temporary file: the pages are in the cache as a rule, and meanwhile no
+ * other thread can end the exchange or read the same body.
  */
 #include "pyext/call.h"
 
@@ -65,11 +65,7 @@ static int parse_size(PyObject *const *args, Py_ssize_t nargs, Py_ssize_t *ret_s
     return 0;
 }
 
-static PyObject *input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
-    Py_ssize_t size;
-    if (parse_size(args, nargs, &size) < 0)
-        return NULL;
-    struct cg_body *body = body_of(self);
+static PyObject *read_bytes(struct cg_body *body, Py_ssize_t size) {
     Py_ssize_t left = available(body, size);
     PyObject *data = PyBytes_FromStringAndSize(NULL, left);
     if (!data)
@@ -85,6 +81,17 @@ static PyObject *input_read(PyObject *self, PyObject *const *args, Py_ssize_t na
         out += bytes.len;
         left -= (Py_ssize_t)bytes.len;
     }
+    return data;
+}
+
+static PyObject *input_read(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
+    Py_ssize_t size;
+    if (parse_size(args, nargs, &size) < 0)
+        return NULL;
+    PyObject *data;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    data = read_bytes(body_of(self), size);
+    Py_END_CRITICAL_SECTION();
     return data;
 }
 
@@ -110,7 +117,7 @@ static int gather_line(struct cg_body *body, Py_ssize_t left, struct cg_buf *lin
 }
 
 /* Empty bytes at the end of the body. */
-static PyObject *read_line(struct cg_body *body, Py_ssize_t size) {
+static PyObject *read_line_of(struct cg_body *body, Py_ssize_t size) {
     Py_ssize_t left = available(body, size);
     if (left == 0)
         return PyBytes_FromStringAndSize(NULL, 0);
@@ -133,11 +140,19 @@ static PyObject *read_line(struct cg_body *body, Py_ssize_t size) {
     return gathered;
 }
 
+static PyObject *read_line(PyObject *self, Py_ssize_t size) {
+    PyObject *line;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    line = read_line_of(body_of(self), size);
+    Py_END_CRITICAL_SECTION();
+    return line;
+}
+
 static PyObject *input_readline(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
     Py_ssize_t size;
     if (parse_size(args, nargs, &size) < 0)
         return NULL;
-    return read_line(body_of(self), size);
+    return read_line(self, size);
 }
 
 static PyObject *input_readlines(PyObject *self, PyObject *const *args, Py_ssize_t nargs) {
@@ -147,7 +162,7 @@ static PyObject *input_readlines(PyObject *self, PyObject *const *args, Py_ssize
     PyObject *lines = PyList_New(0);
     Py_ssize_t total = 0;
     while (lines && (hint <= 0 || total < hint)) {
-        PyObject *line = read_line(body_of(self), -1);
+        PyObject *line = read_line(self, -1);
         Py_ssize_t len = line ? PyBytes_GET_SIZE(line) : -1;
         if (len < 0 || (len > 0 && PyList_Append(lines, line) < 0))
             Py_CLEAR(lines);
@@ -160,7 +175,7 @@ static PyObject *input_readlines(PyObject *self, PyObject *const *args, Py_ssize
 }
 
 static PyObject *input_next(PyObject *self) {
-    PyObject *line = read_line(body_of(self), -1);
+    PyObject *line = read_line(self, -1);
     if (line && PyBytes_GET_SIZE(line) == 0)
         Py_CLEAR(line);
     return line;

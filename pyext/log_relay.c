@@ -10,6 +10,7 @@
 #include "server/base/log_queue.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum {
@@ -26,9 +27,9 @@ static struct cg_log_queue queue = CG_LOG_QUEUE_INIT(QUEUE_BYTES_MAX);
 
 static struct {
     struct cg_state *state; /* borrowed; NULL: no emit yet */
-    bool emitting;          /* under the GIL */
-    pthread_t emitter;      /* while emitting */
-    bool wants_exchanges;   /* written before any thread exists */
+    _Atomic bool emitting;
+    pthread_t emitter;    /* while emitting */
+    bool wants_exchanges; /* written before any thread exists */
 } relay;
 
 static _Thread_local PyObject *parked; /* strong, or NULL */
@@ -77,13 +78,7 @@ static void tell_loss(void) {
     call_emit(KIND_ERROR, CG_LOG_WARNING, cg_slice_of(text, (size_t)len), NULL);
 }
 
-/* Whatever exception is set stays set. A handler that logs finds its line handed on by us. */
-static void emit_all(void) {
-    if (relay.emitting || !relay.state || !relay.state->log_emit)
-        return;
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    relay.emitting = true;
+static void emit_waiting(void) {
     relay.emitter = pthread_self();
     for (struct cg_log_line *line; (line = cg_log_queue_take(&queue));) {
         struct cg_slice text = cg_slice_of(line->text, line->len);
@@ -92,13 +87,25 @@ static void emit_all(void) {
         free(line);
     }
     tell_loss();
-    relay.emitting = false;
+}
+
+/* Whatever exception is set stays set. A handler that logs, and another thread that does meanwhile,
+ * find their lines handed on by us. */
+static void emit_all(void) {
+    if (!relay.state || !relay.state->log_emit)
+        return;
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    while (!cg_log_queue_is_empty(&queue) && !atomic_exchange(&relay.emitting, true)) {
+        emit_waiting();
+        relay.emitting = false;
+    }
     PyErr_Restore(type, value, traceback);
 }
 
 static void put_and_emit(enum kind kind, enum cg_log_level level, struct cg_slice text) {
     put(kind, level, text);
-    if (!cg_log_queue_is_pumped(&queue) && PyGILState_Check())
+    if (!cg_log_queue_is_pumped(&queue) && cg_py_has_gil())
         emit_all();
 }
 

@@ -9,12 +9,44 @@
 
 #include "server/base/num.h"
 
-static const struct cg_exchange *exchange_of(PyObject *self) {
-    const struct cg_lent *lent = (const struct cg_lent *)self;
-    if (!lent->call)
-        PyErr_SetString(PyExc_RuntimeError, "the request is over");
-    return lent->call ? lent->call->ex : NULL;
+/* How an attribute is read: a new reference, or NULL with an exception. The exchange is there. */
+struct attribute {
+    PyObject *(*read)(const struct cg_lent *view);
+};
+
+static PyObject *over(void) {
+    PyErr_SetString(PyExc_RuntimeError, "the request is over");
+    return NULL;
 }
+
+static PyObject *get_request(PyObject *self, void *of) {
+    const struct cg_lent *view = (const struct cg_lent *)self;
+    const struct attribute *attribute = of;
+    PyObject *value;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    value = view->call ? attribute->read(view) : over();
+    Py_END_CRITICAL_SECTION();
+    return value;
+}
+
+#ifdef Py_GIL_DISABLED
+/* In turn, as another thread may be writing the response. */
+static PyObject *get_response(PyObject *self, void *of) {
+    const struct cg_lent *view = (const struct cg_lent *)self;
+    const struct attribute *attribute = of;
+    PyObject *value;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    struct cg_call *call = view->call;
+    bool has_turn = call && cg_turn_ask(&call->turn);
+    value = view->call ? attribute->read(view) : over();
+    if (has_turn)
+        cg_turn_release(&call->turn);
+    Py_END_CRITICAL_SECTION();
+    return value;
+}
+#else
+#define get_response get_request
+#endif
 
 /* Values */
 
@@ -85,31 +117,25 @@ static PyObject *address(const struct cg_endpoint *e) {
 
 /* The request's attributes */
 
-static PyObject *request_method(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? cg_text_new(ex->request.method) : NULL;
+static PyObject *request_method(const struct cg_lent *view) {
+    return cg_text_new(view->call->ex->request.method);
 }
 
-static PyObject *request_uri(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? cg_text_new(ex->request.target) : NULL;
+static PyObject *request_uri(const struct cg_lent *view) {
+    return cg_text_new(view->call->ex->request.target);
 }
 
-static PyObject *request_path(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? cg_text_new(ex->request.path) : NULL;
+static PyObject *request_path(const struct cg_lent *view) {
+    return cg_text_new(view->call->ex->request.path);
 }
 
-static PyObject *request_query(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? cg_text_new(ex->request.query) : NULL;
+static PyObject *request_query(const struct cg_lent *view) {
+    return cg_text_new(view->call->ex->request.query);
 }
 
 /* No client should send one, and it is no part of path or query. */
-static PyObject *request_fragment(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *request_fragment(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     struct cg_slice target = ex->request.target;
     const char *hash = memchr(target.at, '#', target.len);
     if (!hash)
@@ -117,72 +143,58 @@ static PyObject *request_fragment(PyObject *self, void *unused) {
     return cg_text_new(cg_slice_of(hash + 1, (size_t)(target.at + target.len - hash - 1)));
 }
 
-static PyObject *request_version(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? Py_BuildValue("(ii)", ex->request.version_major, ex->request.version_minor) : NULL;
+static PyObject *request_version(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
+    return Py_BuildValue("(ii)", ex->request.version_major, ex->request.version_minor);
 }
 
-static PyObject *request_headers(PyObject *self, void *unused) {
+static PyObject *request_headers(const struct cg_lent *view) {
     PyObject *list = PyList_New(0);
-    const struct cg_exchange *ex = exchange_of(self);
-    for (size_t i = 0; list && ex && i < ex->request.fields_n; i++) {
-        const struct cg_field *f = &ex->request.fields[i];
+    /* It may end meanwhile: see field_lines(). */
+    for (size_t i = 0; list && view->call && i < view->call->ex->request.fields_n; i++) {
+        const struct cg_field *f = &view->call->ex->request.fields[i];
         if (append_field(list, upper_text(f->name), f->value) < 0)
             Py_CLEAR(list);
-        else
-            ex = exchange_of(self); /* see field_lines() */
     }
-    if (!ex)
-        Py_CLEAR(list);
+    if (list && !view->call) {
+        Py_DECREF(list);
+        return over();
+    }
     return list;
 }
 
-static PyObject *request_trailers(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *request_trailers(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     if (ex->request.framing != CG_FRAMING_CHUNKED)
         return PyList_New(0);
     return field_lines(cg_buf_slice(&ex->body.chunked.trailers), upper_text);
 }
 
-static PyObject *request_body(PyObject *self, void *unused) {
-    struct cg_call *call = ((const struct cg_lent *)self)->call;
-    if (!exchange_of(self))
-        return NULL;
-    if (call->ex->body.size == 0)
-        return cg_py_ref(call->state->empty_input);
-    PyObject *input = cg_call_lend(call, CG_LENT_INPUT);
+static PyObject *request_body(const struct cg_lent *view) {
+    PyObject *input = cg_call_lend(view->call, CG_LENT_INPUT);
     Py_XINCREF(input);
     return input;
 }
 
-static PyObject *request_scheme(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *request_scheme(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     return PyUnicode_FromString(ex->request.scheme == CG_SCHEME_HTTPS ? "https" : "http");
 }
 
-static PyObject *request_peer_addr(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? address(ex->peer) : NULL;
+static PyObject *request_peer_addr(const struct cg_lent *view) {
+    return address(view->call->ex->peer);
 }
 
-static PyObject *request_remote_addr(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? address(ex->client) : NULL;
+static PyObject *request_remote_addr(const struct cg_lent *view) {
+    return address(view->call->ex->client);
 }
 
-static PyObject *request_number(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? PyLong_FromUnsignedLong(ex->number) : NULL;
+static PyObject *request_number(const struct cg_lent *view) {
+    return PyLong_FromUnsignedLong(view->call->ex->number);
 }
 
-static PyObject *request_proxy_info(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *request_proxy_info(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     const struct cg_proxy *proxy = ex->proxy;
     if (!proxy)
         Py_RETURN_NONE;
@@ -197,78 +209,100 @@ static PyObject *request_proxy_info(PyObject *self, void *unused) {
                          proxy->destination.port);
 }
 
-static PyObject *request_socket(PyObject *self, void *unused) {
-    if (!exchange_of(self))
-        return NULL;
-    PyObject *socket = cg_call_lend(((const struct cg_lent *)self)->call, CG_LENT_CLIENT_SOCKET);
+static PyObject *request_socket(const struct cg_lent *view) {
+    PyObject *socket = cg_call_lend(view->call, CG_LENT_CLIENT_SOCKET);
     Py_XINCREF(socket);
     return socket;
 }
 
-static PyObject *request_keep_alive(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? PyBool_FromLong(ex->request.keep_alive) : NULL;
+static PyObject *request_keep_alive(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
+    return PyBool_FromLong(ex->request.keep_alive);
 }
 
 /* The response's attributes */
 
-static PyObject *response_status(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *response_status(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     if (!ex->response.started)
         Py_RETURN_NONE;
     return cg_text_new(cg_buf_slice(&ex->response.status_line_rest));
 }
 
-static PyObject *response_status_code(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *response_status_code(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     if (!ex->response.started)
         Py_RETURN_NONE;
     return PyLong_FromLong(ex->response.status);
 }
 
-static PyObject *response_headers(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? field_lines(cg_buf_slice(&ex->response.fields), cg_text_new) : NULL;
+static PyObject *response_headers(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
+    return field_lines(cg_buf_slice(&ex->response.fields), cg_text_new);
 }
 
-static PyObject *response_sent(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? PyLong_FromUnsignedLongLong(ex->response.body_bytes) : NULL;
+static PyObject *response_sent(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
+    return PyLong_FromUnsignedLongLong(ex->response.body_bytes);
 }
 
-static PyObject *response_length(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *response_length(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     const struct cg_response *r = &ex->response;
     if (!r->has_length && !(r->head_sent && r->framing == CG_RESPONSE_LENGTH))
         Py_RETURN_NONE;
     return PyLong_FromUnsignedLongLong(r->length);
 }
 
-static PyObject *response_headers_sent(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? PyBool_FromLong(ex->response.head_sent) : NULL;
+static PyObject *response_headers_sent(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
+    return PyBool_FromLong(ex->response.head_sent);
 }
 
-static PyObject *response_chunked(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    if (!ex)
-        return NULL;
+static PyObject *response_chunked(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
     const struct cg_response *r = &ex->response;
     return PyBool_FromLong(r->head_sent && r->framing == CG_RESPONSE_CHUNKED);
 }
 
-static PyObject *response_keep_alive(PyObject *self, void *unused) {
-    const struct cg_exchange *ex = exchange_of(self);
-    return ex ? PyBool_FromLong(ex->response.head_sent && ex->response.keep_alive) : NULL;
+static PyObject *response_keep_alive(const struct cg_lent *view) {
+    const struct cg_exchange *ex = view->call->ex;
+    return PyBool_FromLong(ex->response.head_sent && ex->response.keep_alive);
 }
 
 /* The types */
+
+static PyGetSetDef request_getters[] = {
+    {"method", get_request, NULL, NULL, &(struct attribute){request_method}},
+    {"uri", get_request, NULL, NULL, &(struct attribute){request_uri}},
+    {"path", get_request, NULL, NULL, &(struct attribute){request_path}},
+    {"query", get_request, NULL, NULL, &(struct attribute){request_query}},
+    {"fragment", get_request, NULL, NULL, &(struct attribute){request_fragment}},
+    {"version", get_request, NULL, NULL, &(struct attribute){request_version}},
+    {"headers", get_request, NULL, NULL, &(struct attribute){request_headers}},
+    {"trailers", get_request, NULL, NULL, &(struct attribute){request_trailers}},
+    {"body", get_request, NULL, NULL, &(struct attribute){request_body}},
+    {"scheme", get_request, NULL, NULL, &(struct attribute){request_scheme}},
+    {"peer_addr", get_request, NULL, NULL, &(struct attribute){request_peer_addr}},
+    {"remote_addr", get_request, NULL, NULL, &(struct attribute){request_remote_addr}},
+    {"req_number", get_request, NULL, NULL, &(struct attribute){request_number}},
+    {"proxy_protocol_info", get_request, NULL, NULL, &(struct attribute){request_proxy_info}},
+    {"socket", get_request, NULL, NULL, &(struct attribute){request_socket}},
+    {"keep_alive", get_request, NULL, NULL, &(struct attribute){request_keep_alive}},
+    {0},
+};
+
+static PyGetSetDef response_getters[] = {
+    {"status", get_response, NULL, NULL, &(struct attribute){response_status}},
+    {"status_code", get_response, NULL, NULL, &(struct attribute){response_status_code}},
+    {"headers", get_response, NULL, NULL, &(struct attribute){response_headers}},
+    {"sent", get_response, NULL, NULL, &(struct attribute){response_sent}},
+    {"response_length", get_response, NULL, NULL, &(struct attribute){response_length}},
+    {"headers_sent", get_response, NULL, NULL, &(struct attribute){response_headers_sent}},
+    {"chunked", get_response, NULL, NULL, &(struct attribute){response_chunked}},
+    {"keep_alive", get_response, NULL, NULL, &(struct attribute){response_keep_alive}},
+    {0},
+};
 
 static PyObject *view_new(PyObject *type) {
     struct cg_lent *view = PyObject_New(struct cg_lent, (PyTypeObject *)type);
@@ -303,41 +337,11 @@ static PyObject *type_new(PyObject *module, const char *name, PyGetSetDef *gette
 }
 
 PyObject *cg_request_view_type_new(PyObject *module) {
-    static PyGetSetDef getters[] = {
-        {"method", request_method, NULL, NULL, NULL},
-        {"uri", request_uri, NULL, NULL, NULL},
-        {"path", request_path, NULL, NULL, NULL},
-        {"query", request_query, NULL, NULL, NULL},
-        {"fragment", request_fragment, NULL, NULL, NULL},
-        {"version", request_version, NULL, NULL, NULL},
-        {"headers", request_headers, NULL, NULL, NULL},
-        {"trailers", request_trailers, NULL, NULL, NULL},
-        {"body", request_body, NULL, NULL, NULL},
-        {"scheme", request_scheme, NULL, NULL, NULL},
-        {"peer_addr", request_peer_addr, NULL, NULL, NULL},
-        {"remote_addr", request_remote_addr, NULL, NULL, NULL},
-        {"req_number", request_number, NULL, NULL, NULL},
-        {"proxy_protocol_info", request_proxy_info, NULL, NULL, NULL},
-        {"socket", request_socket, NULL, NULL, NULL},
-        {"keep_alive", request_keep_alive, NULL, NULL, NULL},
-        {0},
-    };
-    return type_new(module, "cgunicorn._cgunicorn.RequestView", getters);
+    return type_new(module, "cgunicorn._cgunicorn.RequestView", request_getters);
 }
 
 PyObject *cg_response_view_type_new(PyObject *module) {
-    static PyGetSetDef getters[] = {
-        {"status", response_status, NULL, NULL, NULL},
-        {"status_code", response_status_code, NULL, NULL, NULL},
-        {"headers", response_headers, NULL, NULL, NULL},
-        {"sent", response_sent, NULL, NULL, NULL},
-        {"response_length", response_length, NULL, NULL, NULL},
-        {"headers_sent", response_headers_sent, NULL, NULL, NULL},
-        {"chunked", response_chunked, NULL, NULL, NULL},
-        {"keep_alive", response_keep_alive, NULL, NULL, NULL},
-        {0},
-    };
-    return type_new(module, "cgunicorn._cgunicorn.ResponseView", getters);
+    return type_new(module, "cgunicorn._cgunicorn.ResponseView", response_getters);
 }
 
 /* The objects that the user sees */
@@ -370,7 +374,7 @@ int cg_messages_change_environ(struct cg_call *call, PyObject *env) {
 static void settle(PyObject **message) {
     if (!*message)
         return;
-    if (Py_REFCNT(*message) > 1) {
+    if (!cg_py_is_unique(*message)) {
         PyObject *done = PyObject_CallMethod(*message, "settle", NULL);
         if (!done)
             PyErr_WriteUnraisable(*message);

@@ -5,7 +5,7 @@
  * as it needs, which includes a wait for the client. Whoever else comes meanwhile, the exchange's
  * own thread on its way out too, waits without the interpreter lock, first come, first served.
  *
- * Everything is guarded by the interpreter lock, with which all functions are called.
+ * All functions are called with a thread state.
  */
 #ifndef CG_PYEXT_TURN_H
 #define CG_PYEXT_TURN_H
@@ -17,19 +17,25 @@
 struct cg_turn_waiter;
 
 struct cg_turn {
+    cg_py_lock lock;      /* of the rest */
     unsigned long holder; /* a thread; 0 = nobody */
-    bool is_over;         /* who does not have it need not ask for it any more */
+    bool is_over;         /* the application's threads do not get it any more */
     struct cg_turn_waiter *first, *last;
 };
 
 /* The calling thread has it. */
 void cg_turn_begin(struct cg_turn *t);
 
-/* Waits for it. False when it is over meanwhile, and at once when the calling thread
- * has it already, as when the server's own doing runs a finalizer of the application's. */
+/* For the exchange's own thread, coming back from the application: waits for it. False at once when
+ * that thread has it already. */
 bool cg_turn_take(struct cg_turn *t);
+/* For a thread of the application's: waits for it. False when it is over, or over meanwhile, and at
+ * once when the calling thread has it already, as when the server's own doing runs a finalizer of
+ * the application's. */
+bool cg_turn_ask(struct cg_turn *t);
 /* The same without waiting: false, too, when another thread has it. */
 bool cg_turn_try(struct cg_turn *t);
+bool cg_turn_is_over(struct cg_turn *t);
 void cg_turn_release(struct cg_turn *t);
 
 /* For whoever has it: there is nothing left to do in turn. Those who wait go home, and touch *t no

@@ -63,6 +63,13 @@ struct cg_log_line *cg_log_queue_take(struct cg_log_queue *q) {
     return line;
 }
 
+bool cg_log_queue_is_empty(struct cg_log_queue *q) {
+    pthread_mutex_lock(&q->lock);
+    bool is_empty = !q->first && q->lost_n == 0;
+    pthread_mutex_unlock(&q->lock);
+    return is_empty;
+}
+
 size_t cg_log_queue_take_lost(struct cg_log_queue *q) {
     pthread_mutex_lock(&q->lock);
     size_t lost_n = q->lost_n;

@@ -44,6 +44,9 @@ bool cg_log_queue_put(struct cg_log_queue *q, int kind, enum cg_log_level level,
 /* The first line, which is the caller's to free() from now on, or NULL. */
 struct cg_log_line *cg_log_queue_take(struct cg_log_queue *q);
 
+/* No line waits, and none was lost that has not been told of. */
+bool cg_log_queue_is_empty(struct cg_log_queue *q);
+
 /* How many lines were lost since the last call. */
 size_t cg_log_queue_take_lost(struct cg_log_queue *q);
 
