@@ -18,6 +18,7 @@ WORKER_CLASSES = ["sync", "async"]
 #: Files whose tests run with four application threads too.
 THREADED = {
     "test_app_signals",
+    "test_free_threading",
     "test_hook_objects",
     "test_hooks",
     "test_timeouts",

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ SURVIVORS_S = 5.0
 #: Arguments for a request that may last a second: the boot of a worker may last longer, as it
 #: does on a busy machine.
 SHORT_TIMEOUT = ("--timeout", "1", "--boot-timeout", "60")
+
+#: The interpreter, the servers' too, has no lock that one thread could keep from the others.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 LISTENING = r"Listening at: (.*) \(\d+\)"
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE, Client, Server, poll
+from harness import FREE_THREADED, PATIENCE, Client, Server, poll
 
 Serve = Callable[..., Server]
 
@@ -199,6 +199,7 @@ def test_others_are_finished_and_told_to_close(serve: Serve) -> None:
             assert (response.body, response.field("connection")) == (path, "close")
 
 
+@pytest.mark.skipif(FREE_THREADED, reason="nobody can keep all others from Python")
 def test_requests_that_no_thread_came_to_are_declined(serve: Serve) -> None:
     """The interpreter lock is held for ever, so nobody can serve them."""
     app = """
