@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from harness import Server, poll, server_environment
 from harness import run_command as run
+from users import AS_NOBODY, as_nobody
 
 APP = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return []\n"
 
@@ -248,8 +248,7 @@ def test_socket_path_may_have_any_bytes(serve: Callable[..., Server], tmp_path: 
     assert not list(tmp_path.glob("*.sock"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a server as somebody else")
-@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
+@as_nobody
 def test_start_folder_of_another_user_is_no_obstacle(tmp_path: Path) -> None:
     """As `sudo -u www-data cgunicorn --chdir /srv/site` in root's own folder."""
     with contextlib.ExitStack() as stack:
@@ -259,7 +258,7 @@ def test_start_folder_of_another_user_is_no_obstacle(tmp_path: Path) -> None:
         site.chmod(0o755)
         (site / "app.py").write_text(APP)
         (tmp_path / "private").mkdir(mode=0o700)
-        other = "setpriv --reuid=65534 --regid=65534 --clear-groups $cgunicorn"
+        other = f"{' '.join(AS_NOBODY)} $cgunicorn"
         done = run_in_shell(tmp_path / "private", f"{other} --chdir {site} app:app --check-config")
         assert (done.returncode, done.stderr) == (0, "")
         done = run_in_shell(tmp_path / "private", f"{other} app:app --check-config")

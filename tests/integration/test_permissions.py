@@ -15,14 +15,11 @@ from pathlib import Path
 
 import pytest
 from harness import PATIENCE, Server, server_environment
+from users import AS_NOBODY, as_nobody
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+pytestmark = as_nobody
 
-USER = 65534
-COMMAND = [
-    *("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"),
-    *(sys.executable, "-m", "cgunicorn"),
-]
+COMMAND = [*AS_NOBODY, sys.executable, "-m", "cgunicorn"]
 
 APP = """
 import os

@@ -24,6 +24,7 @@ from harness import (
     run_command,
     server_environment,
 )
+from users import AS_NOBODY, as_nobody
 
 Serve = Callable[..., Server]
 
@@ -167,7 +168,6 @@ def app(environ, start_response):
 """
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-as_user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 @pytest.fixture
@@ -238,15 +238,16 @@ def test_initgroups_for_a_user_without_a_name_is_told(tmp_path: Path) -> None:
     assert "initgroups needs the name of user 54321, and the system knows none." in text
 
 
-@as_root
+@as_nobody
 @pytest.mark.parametrize("args", [["-u", "root"], ["-g", "root"], ["-u", "1", "-g", "1"]])
 def test_who_may_not_change_user_is_told_before_anything_starts(
     tmp_path: Path, args: list[str]
 ) -> None:
     (tmp_path / "app.py").write_text(APP)
     tmp_path.chmod(0o777)
+    pidfile = ("-p", str(tmp_path / "x.pid"))
     done = subprocess.run(
-        [*as_user, sys.executable, "-m", "cgunicorn", "-p", str(tmp_path / "x.pid"), *args, "app"],
+        [*AS_NOBODY, sys.executable, "-m", "cgunicorn", *pidfile, *args, "app"],
         cwd="/",
         env=server_environment(),
         capture_output=True,
@@ -624,11 +625,11 @@ def test_daemon_refuses_to_be_started_twice(background: Callable[..., Background
 # Files
 
 
-@as_root
+@as_nobody
 def test_log_in_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
     done = subprocess.run(
-        [*as_user, sys.executable, "-m", "cgunicorn", "--log-file", "/proc/1/x.log", "app:app"],
+        [*AS_NOBODY, sys.executable, "-m", "cgunicorn", "--log-file", "/proc/1/x.log", "app:app"],
         cwd="/",
         env=server_environment(),
         capture_output=True,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from harness import Client, Server, poll, run_command
+from users import AS_NOBODY, as_nobody
 
 Serve = Callable[..., Server]
 
@@ -206,15 +207,14 @@ def test_first_address_is_given_back_when_the_second_fails(tmp_path: Path) -> No
     assert "this machine has no such address" in text
 
 
-@as_root
+@as_nobody
 def test_port_for_privileged_users(tmp_path: Path) -> None:
     """In a network of its own, where nobody has opened the low ports to all."""
     args = [sys.executable, "-m", "cgunicorn", "-b", "0.0.0.0:80", "app:app"]
     (tmp_path / "app.py").write_text(APP)
     tmp_path.chmod(0o777)
-    setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     done = subprocess.run(
-        ["unshare", "-n", *setpriv, *args],
+        ["unshare", "-n", *AS_NOBODY, *args],
         cwd="/",
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
