@@ -82,6 +82,19 @@ def run_command(
     )
 
 
+def refused(directory: Path, *args: str) -> str:
+    """Runs a server that must not start and leaves nothing behind; returns what it said, which must
+    be no traceback. Its address, unless the arguments say one, is a free port."""
+    (directory / "app.py").write_text("def app(environ, start_response):\n    return []\n")
+    before = {p.name for p in directory.iterdir()}
+    done = run_command(directory, *args, "app:app", env={"CGUNICORN_BIND": "127.0.0.1:0"})
+    text = done.stdout + done.stderr
+    assert done.returncode == 1, text
+    assert "Traceback" not in text
+    assert {p.name for p in directory.iterdir()} - before <= {"__pycache__"}
+    return text
+
+
 def children(pid: int) -> list[int]:
     """The pids of a process's children, oldest first."""
     try:

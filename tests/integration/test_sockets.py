@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Client, Server, poll, run_command
+from harness import Client, Server, poll, refused
 from users import AS_NOBODY, as_nobody
 
 Serve = Callable[..., Server]
@@ -52,19 +52,6 @@ def get(address: tuple[str, int] | str) -> int:
     with Client(sock) as client:
         client.send_request("GET")
         return client.response().status
-
-
-def refused(directory: Path, *args: str) -> str:
-    """Runs a server that must not start; returns what it said, which must be no traceback."""
-    (directory / "app.py").write_text(APP)
-    before = {p.name for p in directory.iterdir()}
-    done = run_command(directory, *args, "app:app")
-    text = done.stdout + done.stderr
-    assert done.returncode == 1, text
-    assert "Traceback" not in text
-    left = {p.name for p in directory.iterdir()} - before - {"__pycache__"}
-    assert not left
-    return text
 
 
 def reload(server: Server, *lines: str) -> None:
