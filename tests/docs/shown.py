@@ -39,6 +39,10 @@ class Block:
         return f"{self.page}:{self.line}"
 
 
+#: What a command may begin with.
+_VARIABLES = re.compile(r"""(\w+=('[^']*'|"[^"]*"|\S)*\s+)*""")
+
+
 @dataclass(frozen=True)
 class Command:
     """A line of a block of shell."""
@@ -54,7 +58,7 @@ class Command:
     @property
     def program(self) -> str:
         """Its first word that sets no variable."""
-        return next(word for word in self.text.split() if not re.match(r"\w+=", word))
+        return _VARIABLES.sub("", self.text).split()[0]
 
 
 def _fenced(page: str, lines: list[str], start: int) -> tuple[Block, int]:

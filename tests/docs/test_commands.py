@@ -220,7 +220,8 @@ DEV = [(c.place, c.text) for c in shown.commands("./dev")] + sorted(
 
 @pytest.mark.parametrize(("place", "command"), DEV)
 def test_dev(place: str, command: str) -> None:
-    _, name, *arguments = shlex.split(command.partition(" && ")[0])
+    words = shlex.split(command.partition(" && ")[0])
+    name, *arguments = words[words.index("./dev") + 1 :]  # behind variables
     assert re.search(rf"^  {name}\b", usage(), re.MULTILINE), command
     check_dev_arguments(name, arguments)
 
