@@ -8,6 +8,7 @@
 #include "pyext/stacks.h"
 
 #include "server/arbiter/stack.h"
+#include "server/base/copy.h"
 #include "server/base/clock.h"
 #include "server/base/fd.h"
 #include "server/base/log.h"
@@ -24,6 +25,7 @@ static struct {
     pid_t pid;
     /* Of ABRT: faulthandler's, and the one before that. */
     struct sigaction dumping, undumped;
+    void (*python_abort)(int); /* what calls the hook */
 } worker = {.fds = {-1, -1}};
 
 /* The arbiter has the stacks and will send ABRT next, which need not dump them again. */
@@ -64,6 +66,12 @@ static void on_one(int number) {
     errno = saved;
 }
 
+/* In a copy that a thread has forked CPython 3.13 runs no handler. */
+static void on_abort(int number) {
+    if (!cg_copy_takes_signal(number))
+        worker.python_abort(number);
+}
+
 static void handle(int number, void (*handler)(int)) {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
     sigfillset(&action.sa_mask);
@@ -78,8 +86,19 @@ static int registers(PyObject *module, int number, PyObject *all) {
     return done ? 0 : -1;
 }
 
+static void put_before_python(void) {
+    struct sigaction action;
+    sigaction(SIGABRT, NULL, &action);
+    if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)
+        return;
+    worker.python_abort = action.sa_handler;
+    action.sa_handler = on_abort;
+    sigaction(SIGABRT, &action, NULL);
+}
+
 /* Crashes and ABRT, into the error log. */
 static int enable(PyObject *module) {
+    put_before_python();
     sigaction(SIGABRT, NULL, &worker.undumped);
     PyObject *on = PyObject_CallMethod(module, "enable", "iO", cg_log_error_fd(), Py_True);
     sigaction(SIGABRT, NULL, &worker.dumping);

@@ -188,10 +188,9 @@ class Hooks:
             self.was_interrupted = True
             self._run_guarded("worker_int", self.worker)
 
-    def aborted(self, number: int, _: object) -> None:
+    def aborted(self, *_: object) -> None:
         """ABRT has come, to a worker that has exceeded its timeout: a quick stop that tells the
         other hook."""
-        _cgunicorn.take_signal(number)  # it ends a process that the application has forked
         self._exit_code = _ABORTED
         self.was_interrupted = True
         self._worker_abort()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import SHORT_TIMEOUT, Client, Server, descriptors, poll
+from harness import FREE_THREADED, SHORT_TIMEOUT, Client, Server, descriptors, poll
 from uwsgi import packet
 
 Serve = Callable[..., Server]
@@ -107,6 +107,8 @@ PATHS += ["/failing", "/close", "/file", "/stream", "/written-file", "/mistakes"
 REQUESTS = 10_000
 #: Caches fill and lists grow a little; a leak of one object per request would show as thousands.
 SLACK_OBJECTS, SLACK_KIB = 200, 4096
+# Without an interpreter lock some are given back late: they come to be fewer and fewer.
+SLACK_BLOCKS = 2000 if FREE_THREADED else 1000
 
 
 def one(server: Server, path: str, body: bytes) -> bytes:
@@ -140,7 +142,7 @@ def settled(server: Server, first: tuple[int, ...]) -> tuple[int, ...]:
 def check_flat(server: Server, before: tuple[int, ...], after: tuple[int, ...]) -> None:
     told = f"before {before}, after {after}"
     assert after[0] - before[0] < SLACK_OBJECTS, told
-    assert after[1] - before[1] < SLACK_OBJECTS * 5, told
+    assert after[1] - before[1] < SLACK_BLOCKS, told
     assert after[2] - before[2] < SLACK_KIB, told
     # A client may know of the end of its connection before the worker has closed it.
     (worker,) = server.workers()
@@ -367,4 +369,4 @@ def test_logger_class_that_is_told_of_exchanges_keeps_none(
     round_of(REQUESTS)
     after = settled(server, before)  # the memory in use is that of the longest queue
     assert after[0] - before[0] < SLACK_OBJECTS, f"before {before}, after {after}"
-    assert after[1] - before[1] < SLACK_OBJECTS * 5, f"before {before}, after {after}"
+    assert after[1] - before[1] < SLACK_BLOCKS, f"before {before}, after {after}"

@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
@@ -457,7 +458,7 @@ def virtualenv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packages(home: Path) -> Path:
-    return home / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
+    return home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
 
 
 APP_OF_VENV = "import sys, only_there\n" + APP.replace("__name__,", "[__name__, sys.prefix],")
