@@ -75,12 +75,14 @@ static PyObject *refuse(void) {
 
 /* The descriptor again, the caller's; -1 with errno, and when the request is over. */
 static int duplicate(struct client_socket *s) {
-    int fd = -1;
-    errno = EBADF;
+    int fd = -1, error = EBADF;
     Py_BEGIN_CRITICAL_SECTION(s);
-    if (s->lent.call)
+    if (s->lent.call) {
         fd = fcntl(s->lent.call->ex->fd, F_DUPFD_CLOEXEC, 0);
+        error = errno;
+    }
     Py_END_CRITICAL_SECTION();
+    errno = error; /* what guards the section may have changed it */
     return fd;
 }
 

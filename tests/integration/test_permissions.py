@@ -7,15 +7,14 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE, Server, server_environment
-from users import AS_NOBODY, as_nobody
+from harness import Server
+from users import AS_NOBODY, as_nobody, run_as_nobody
 
 pytestmark = as_nobody
 
@@ -83,14 +82,7 @@ def told(folder: Path, sentence: str) -> str:
 def test_the_start_is_refused_in_one_sentence(folder: Path, name: str) -> None:
     line, sentence = REFUSED[name]
     (folder / "conf.py").write_text(f"{BIND}\n{line}\n")
-    done = subprocess.run(
-        [*COMMAND, "-c", "conf.py", "app:app"],
-        cwd=folder,
-        env=server_environment(),
-        capture_output=True,
-        text=True,
-        timeout=2 * PATIENCE,
-    )
+    done = run_as_nobody("-c", "conf.py", "app:app", folder=folder)
     said = [row for row in done.stderr.splitlines() if " [INFO] " not in row]
     assert done.returncode == 1, done.stderr
     assert told(folder, sentence) in "\n".join(said)

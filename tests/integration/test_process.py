@@ -22,7 +22,7 @@ from harness import (
     refused,
     server_environment,
 )
-from users import AS_NOBODY, as_nobody
+from users import as_nobody, run_as_nobody
 
 Serve = Callable[..., Server]
 
@@ -388,14 +388,7 @@ def test_daemon_refuses_to_be_started_twice(background: Callable[..., Background
 @as_nobody
 def test_log_in_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(APP)
-    done = subprocess.run(
-        [*AS_NOBODY, sys.executable, "-m", "cgunicorn", "--log-file", "/proc/1/x.log", "app:app"],
-        cwd="/",
-        env=server_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_as_nobody("--log-file", "/proc/1/x.log", "app:app")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Can't open the log '/proc/1/x.log': ")
     assert done.stderr.count("\n") == 1

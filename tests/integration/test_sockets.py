@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from harness import Client, Server, poll, refused
-from users import AS_NOBODY, as_nobody
+from users import as_nobody, run_as_nobody
 
 Serve = Callable[..., Server]
 
@@ -195,19 +194,9 @@ def test_first_address_is_given_back_when_the_second_fails(tmp_path: Path) -> No
 
 
 @as_nobody
-def test_port_for_privileged_users(tmp_path: Path) -> None:
+def test_port_for_privileged_users() -> None:
     """In a network of its own, where nobody has opened the low ports to all."""
-    args = [sys.executable, "-m", "cgunicorn", "-b", "0.0.0.0:80", "app:app"]
-    (tmp_path / "app.py").write_text(APP)
-    tmp_path.chmod(0o777)
-    done = subprocess.run(
-        ["unshare", "-n", *AS_NOBODY, *args],
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_as_nobody("-b", "0.0.0.0:80", "app:app", within=("unshare", "-n"))
     if "unshare" in done.stderr:
         pytest.skip(done.stderr)
     assert done.returncode == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from ast import literal_eval
@@ -13,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, poll, refused, server_environment
-from users import AS_NOBODY, as_nobody
+from harness import Server, poll, refused
+from users import as_nobody, run_as_nobody
 
 Serve = Callable[..., Server]
 
@@ -113,15 +112,7 @@ def test_who_may_not_change_user_is_told_before_anything_starts(
 ) -> None:
     (tmp_path / "app.py").write_text(APP)
     tmp_path.chmod(0o777)
-    pidfile = ("-p", str(tmp_path / "x.pid"))
-    done = subprocess.run(
-        [*AS_NOBODY, sys.executable, "-m", "cgunicorn", *pidfile, *args, "app"],
-        cwd="/",
-        env=server_environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_as_nobody("-p", str(tmp_path / "x.pid"), *args, "app")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Can't run workers as user ")
     assert "Operation not permitted (this is user 65534, group 65534)." in done.stderr
